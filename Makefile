@@ -1,0 +1,37 @@
+# `make run` and `make test` install what they need. VENV, VENV_DEV and PYTHON may be overridden.
+PYTHON ?= python3
+VENV ?= .venv
+VENV_DEV ?= .venv-dev
+
+# The console log of one environment must not depend on another one that happens to be active.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.PHONY: setup setup-dev run test check doctor format clean
+
+setup:  ## what a user runs: the live program and WebRTC, no torch
+	@$(PYTHON) tools/setup.py --venv "$(VENV)" --extras webrtc
+
+setup-dev:  ## everything: torch, training, tests, lint, types
+	@$(PYTHON) tools/setup.py --venv "$(VENV_DEV)" --extras dev
+
+run: setup
+	@"$(VENV)/bin/python" run_stream.py $(ARGS)
+
+doctor: setup
+	@"$(VENV)/bin/python" run_stream.py --doctor
+
+test: setup-dev
+	"$(VENV_DEV)/bin/python" -m pytest $(ARGS)
+
+check: setup-dev
+	"$(VENV_DEV)/bin/python" -m ruff check .
+	"$(VENV_DEV)/bin/python" -m ruff format --check .
+	"$(VENV_DEV)/bin/python" -m mypy
+	@$(MAKE) --no-print-directory test
+
+format: setup-dev
+	"$(VENV_DEV)/bin/python" -m ruff check --fix .
+	"$(VENV_DEV)/bin/python" -m ruff format .
+
+clean:
+	rm -rf "$(VENV)" "$(VENV_DEV)" out build *.egg-info .pytest_cache .mypy_cache .ruff_cache

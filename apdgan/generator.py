@@ -1,0 +1,75 @@
+"""The hierarchical generator (CVPR 2019, section 3.1): one global network, six local ones, one that joins them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from apdgan.config import NET_NAMES, ModelConfig
+from apdgan.layers import make_fusion, make_net
+from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts, paste_min
+
+
+class GeneratorOutput(NamedTuple):
+    """Every map in [-1, 1], ink is -1."""
+
+    fused: Tensor
+    """(B, 1, 512, 512): the drawing."""
+    global_: Tensor
+    """(B, 1, 512, 512): what the global network draws."""
+    local_map: Tensor
+    """(B, 1, 512, 512): the six local drawings joined by their minimum."""
+    raw: dict[str, Tensor]
+    """Each local network's own output by its name, unmasked; parts at their box size."""
+
+
+class HierarchicalGenerator(nn.Module):
+    """Photo, part boxes and person mask -> drawing. Sub-modules carry the authors' names, so their files load."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        for name in NET_NAMES:
+            self.add_module(name, make_net(config.nets[name], config.norm))
+        self.GCombine = make_fusion(config.fusion, config.norm)
+
+    def forward(self, photo: Tensor, boxes: Tensor, fg: Tensor) -> GeneratorOutput:
+        """Draw.
+
+        Args:
+            photo: (B, 3, 512, 512) float in [-1, 1], RGB.
+            boxes: (B, 4, 2) integer, top-left x, y of the four parts, inside the square.
+            fg: (B, 1, 512, 512) bool, True on the person.
+        """
+        net = self._modules
+        raw = {region.name: net[region.name](cut(photo, boxes, region)) for region in PARTS}  # type: ignore[misc]
+
+        light = photo / 2 + 0.5  # masked out is black
+        person = fg.to(photo.dtype)
+        inside, outside = outside_parts(boxes, photo) * person, 1 - person
+        raw[FOREGROUND] = net[FOREGROUND](light * inside * 2 - 1)  # type: ignore[misc]
+        raw[BACKGROUND] = net[BACKGROUND](light * outside * 2 - 1)  # type: ignore[misc]
+
+        white = torch.ones_like(inside)
+        local_map = torch.minimum(
+            torch.where(inside > 0, raw[FOREGROUND], white), torch.where(outside > 0, raw[BACKGROUND], white)
+        )
+        for region in PARTS:
+            local_map = paste_min(local_map, raw[region.name], boxes, region)
+
+        global_ = net["G"](photo)  # type: ignore[misc]
+        fused = self.GCombine(torch.cat([global_, local_map], 1))
+        return GeneratorOutput(fused, global_, local_map, raw)
+
+
+def init_weights(module: nn.Module) -> None:
+    """The paper's start: convolutions N(0, 0.02), norm weights N(1, 0.02), biases 0. Use with ``apply``."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d | nn.InstanceNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

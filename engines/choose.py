@@ -1,0 +1,145 @@
+"""Which runtime runs a model: asked for by name, or the first of a stated order; always said, never silent."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from engines.catalogue import find
+from engines.contract import DrawingEngine, Engine, MatteEngine, MattingEngine, warm_up
+from engines.errors import EngineError, ModelError
+from engines.manifest import Kind, Manifest, read_manifest
+
+BACKENDS = ("openvino", "onnxruntime", "torch")
+"""The order that ``auto`` follows: OpenVINO is the faster on every CPU measured, torch is there for checkpoints."""
+
+Log = Callable[[str], None]
+
+_MODULES = {"openvino": "ov", "onnxruntime": "ort", "torch": "pytorch"}
+_ADVICE = {
+    "openvino": "it needs an export (python -m engines.export)",
+    "onnxruntime": "it needs an export (python -m engines.export)",
+    "torch": "it needs a checkpoint",
+}
+
+
+def available() -> dict[str, str | None]:
+    """Every backend: None when it can be used here, else why not and what to install. Imports the libraries."""
+    return {name: _module(name).probe() for name in BACKENDS}
+
+
+def engine_names() -> list[str]:
+    """Every name that ``load`` takes as ``backend``."""
+    names = ["auto"]
+    for name in BACKENDS:
+        precisions = _module(name).PRECISIONS
+        names += [name, *(f"{name}-{p}" for p in precisions if len(precisions) > 1)]
+    return names
+
+
+def load(model: str | Path, backend: str = "auto", *, threads: int | None = None, log: Log | None = None) -> Engine:
+    """Open a drawing model and draw one blank picture with it.
+
+    Args:
+        model: an exported ``.onnx`` file, a checkpoint (torch only), or the name of a model in ``models/``.
+        backend: one of :func:`engine_names`.
+        threads: CPU threads; None takes the cores this process may use, at most 8.
+        log: takes the one line that says what runs where and what was passed over; None: the ``engines`` logger.
+    Raises:
+        EngineError: no such backend, or it cannot be used here; tells what to install.
+        ModelError: the model is missing, corrupt or of another kind.
+        ValueError: fewer than one thread.
+    """
+    return cast(Engine, _open(model, backend, kind="drawing", threads=threads, log=log))
+
+
+def load_matte(
+    model: str | Path = "matte", backend: str = "auto", *, threads: int | None = None, log: Log | None = None
+) -> MatteEngine:
+    """Open a person-matte model; arguments and errors as in :func:`load`."""
+    return cast(MatteEngine, _open(model, backend, kind="matte", threads=threads, log=log))
+
+
+def _open(
+    model: str | Path, backend: str, *, kind: Kind, threads: int | None, log: Log | None
+) -> DrawingEngine | MattingEngine:
+    wanted, precision = _parse(backend)
+    path = find(model, suffix=".safetensors" if wanted == "torch" else ".onnx")
+    if wanted == "torch" and path.suffix == ".onnx":
+        path = _checkpoint_of(path)
+    manifest = read_manifest(path) if path.suffix == ".onnx" else None
+    if manifest is not None and manifest.kind != kind:
+        raise ModelError(f"model {path}: expected a {kind} model, got a {manifest.kind} model")
+    say = log or logging.getLogger("engines").info
+    passed: list[str] = []
+    failures: list[EngineError | ModelError] = []
+    for name in (wanted,) if wanted else BACKENDS:
+        try:
+            engine, note = _start(name, path, precision, kind=kind, manifest=manifest, threads=threads)
+        except (EngineError, ModelError) as error:
+            if wanted:
+                raise
+            failures.append(error)
+            passed.append(f"{name} passed over: {str(error).split(': ', 1)[-1]}")
+            continue
+        notes = "; ".join([f"asked for {backend}" if wanted else "auto", *filter(None, [*passed, note])])
+        say(f"engine: {engine.name} on {engine.device}, model {path.name} ({notes})")
+        return engine
+    # What is wrong with the model concerns the user more than what is not installed.
+    for failure in failures:
+        if isinstance(failure, ModelError):
+            raise failure
+    raise EngineError(f"model {path}: no engine can run it; " + "; ".join(passed))
+
+
+def _start(
+    name: str, path: Path, precision: str | None, *, kind: Kind, manifest: Manifest | None, threads: int | None
+) -> tuple[DrawingEngine | MattingEngine, str]:
+    """One backend, opened and warmed up, and what is to be said about its precision."""
+    module = _module(name)
+    if not module.reads(path):
+        raise EngineError(f"engine {name}: cannot run {path.suffix or 'a folder'}, {_ADVICE[name]}")
+    if reason := module.probe():
+        raise EngineError(f"engine {name}: {reason}")
+    known = manifest if manifest is not None else module.describe(path)
+    chosen, note = (precision, "") if precision else module.choose(known)
+    session = module.open_session(path, kind=kind, precision=chosen, threads=threads)
+    make = DrawingEngine if kind == "drawing" else MattingEngine
+    engine = make(session=session, manifest=known)
+    try:
+        warm_up(engine)
+    except BaseException:
+        engine.close()
+        raise
+    return engine, note
+
+
+def _parse(backend: str) -> tuple[str | None, str | None]:
+    """(backend or None for auto, precision or None for the backend's choice)."""
+    names = engine_names()
+    if backend not in names:
+        raise EngineError(f"engine {backend!r}: no such engine; expected one of {', '.join(names)}")
+    if backend == "auto":
+        return None, None
+    name, _, precision = backend.partition("-")
+    return name, precision or None
+
+
+def _checkpoint_of(path: Path) -> Path:
+    """The checkpoint beside an exported graph, if it holds the same weights."""
+    beside = path.with_suffix(".safetensors")
+    if not beside.is_file():
+        raise ModelError(
+            f"model {path}: torch runs checkpoints, and there is no {beside.name} beside it; give the checkpoint itself"
+        )
+    wanted = read_manifest(path).weights_sha256
+    if _module("torch").describe(beside).weights_sha256 != wanted:
+        raise ModelError(f"model {beside}: expected the weights that {path.name} was exported from, got others")
+    return beside
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"engines.backends.{_MODULES[name]}")

@@ -1,0 +1,223 @@
+"""From a tracked face to the drawing square: steadied, warped, with a person matte.
+
+The similarity that lays the square on the frame is filtered over time (One-Euro), so that a head at rest stands still
+in its square. Sizes are pixels of the 512 x 512 square unless a name says frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
+from realtime.core import Face, Frame, Matter, Portrait
+from realtime.smoothing import RESET_S, OneEuro
+
+MESH_TO_FIVE = (468, 473, 4, 61, 291)
+"""Irises, nose tip and mouth corners among MediaPipe's 478 points: they lie nearest to the authors' five."""
+MOST_FACES = 64
+"""States kept at most; the ones not seen for longest go first."""
+_CHANGE_SIDE = 32
+
+
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """What is remembered of one face."""
+
+    place: OneEuro
+    points: OneEuro
+    seen: float = 0.0
+    as_is: bool | None = None
+    """The picture is already aligned, so it is not warped; decided when the face is first seen."""
+    unit: float = 0.0
+    """Side of the square when the face was first seen, frame px."""
+    angle: float = 0.0
+    matte: NDArray[np.uint8] | None = None
+    matte_photo: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
+    matte_age: int = 0
+
+
+class Aligner:
+    """Aligns the faces of frames that come in order."""
+
+    def __init__(
+        self,
+        *,
+        matter: Matter | None,
+        matte_every: int = 2,
+        matte_change: float = 8.0,
+        min_cutoff_hz: float = 0.8,
+        beta: float = 40.0,
+        points_min_cutoff_hz: float = 3.0,
+        points_beta: float = 0.05,
+    ) -> None:
+        """
+        Args:
+            matter: makes person mattes; None takes the whole frame for person.
+            matte_every: a matte serves so many frames in a row while its face's photo changes little.
+            matte_change: mean change of the photo, in grey levels at 32 x 32, that asks for a new matte at once.
+            min_cutoff_hz: cutoff of the square's position (in square widths), log scale and angle (rad) at rest, Hz.
+            beta: Hz gained for each square width, e-fold or radian a second.
+            points_min_cutoff_hz: cutoff of the five points within the square at rest, Hz.
+            points_beta: Hz gained for each pixel a second.
+        """
+        self._matter = matter
+        self._matte_every = max(1, matte_every)
+        self._matte_change = matte_change
+        self._place = (min_cutoff_hz, beta)
+        self._points = (points_min_cutoff_hz, points_beta)
+        self._states: dict[int, _State] = {}
+
+    def align(self, frame: Frame, faces: Sequence[Face], *, time: float | None = None) -> list[Portrait]:
+        """One portrait for each face whose landmarks can be placed; the others are left out.
+
+        Args:
+            frame: the picture that the faces were found in.
+            faces: any number.
+            time: seconds that the filters go by; the frame's pts, else its captured time, when left out.
+        """
+        now = time if time is not None else frame.captured if frame.pts is None else float(frame.pts)
+        self._forget(now)
+        height, width = frame.image.shape[:2]
+        found: list[tuple[_State, Face, NDArray[np.float64], NDArray[np.float64]]] = []
+        for face in faces:
+            points = five_points(face.landmarks)
+            try:
+                fitted = fit_similarity(points)
+            except ValueError:  # points that coincide or are not numbers: nothing that could be drawn
+                continue
+            state = self._states.setdefault(face.id, self._new_state())
+            state.seen = now
+            matrix = self._steady(state, fitted, now, width, height)
+            found.append((state, face, matrix, state.points(transform(matrix, points), now)))
+        photos = [warp(frame.image, matrix) for _, _, matrix, _ in found]
+        mattes = self._mattes([state for state, *_ in found], photos)
+        return [
+            Portrait(
+                photo=photo,
+                landmarks=points.astype(np.float32),
+                matte=cut_to_frame(matte, matrix, width, height),
+                matrix=matrix.astype(np.float32),
+                face_id=face.id,
+            )
+            for (_, face, matrix, points), photo, matte in zip(found, photos, mattes, strict=True)
+        ]
+
+    def _new_state(self) -> _State:
+        return _State(
+            place=OneEuro(min_cutoff_hz=self._place[0], beta=self._place[1]),
+            points=OneEuro(min_cutoff_hz=self._points[0], beta=self._points[1]),
+        )
+
+    def _forget(self, now: float) -> None:
+        recent = {face: state for face, state in self._states.items() if 0 <= now - state.seen <= RESET_S}
+        self._states = dict(sorted(recent.items(), key=lambda item: item[1].seen)[-MOST_FACES:])
+
+    def _steady(
+        self, state: _State, fitted: NDArray[np.float64], now: float, width: int, height: int
+    ) -> NDArray[np.float64]:
+        """The filtered matrix, frame -> square; the identity for a picture that is aligned already."""
+        if state.as_is is None:
+            state.as_is = is_aligned(fitted, width, height)
+        if state.as_is:
+            # A clip may leave the place that it started in; twice the tolerance keeps it from switching to and fro.
+            corners = np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)], dtype=np.float64)
+            away = np.linalg.norm(transform(fitted, corners) - corners, axis=1).max()
+            state.as_is = bool(away <= 2 * ALIGNED_TOLERANCE)
+        if state.as_is:
+            return np.eye(2, 3)
+        side, angle, centre = _square_on_frame(fitted)
+        # Positions in square widths: a face near the camera may tremble by more pixels than one far away.
+        state.unit = state.unit or side
+        state.angle = angle - math.tau * round((angle - state.angle) / math.tau)  # no jump from +pi to -pi
+        steady = state.place(np.array([*(centre / state.unit), math.log(side), state.angle]), now)
+        return _matrix(math.exp(steady[2]), float(steady[3]), steady[:2] * state.unit)
+
+    def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        """One matte for each face, made anew in one batch for those that need it."""
+        if self._matter is None:
+            return [np.full((SIZE, SIZE), 255, np.uint8) for _ in photos]
+        looks = [_look(photo) for photo in photos]
+        due = []
+        for index, (state, look) in enumerate(zip(states, looks, strict=True)):
+            state.matte_age += 1
+            changed = state.matte is None or float(np.abs(look - state.matte_photo).mean()) > self._matte_change
+            if changed or state.matte_age >= self._matte_every:
+                due.append(index)
+        if due:
+            fresh = self._matter.matte(np.stack([photos[index] for index in due]))
+            for index, matte in zip(due, fresh, strict=True):
+                states[index].matte, states[index].matte_photo, states[index].matte_age = matte, looks[index], 0
+        return [state.matte for state in states if state.matte is not None]
+
+
+def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The template's five points: of a mesh of 478, or the five themselves. Returns (5, 2) float64, frame px."""
+    if len(landmarks) not in (5, 478):
+        raise ValueError(f"expected 5 or 478 landmarks, got {len(landmarks)}")
+    points = landmarks[list(MESH_TO_FIVE)] if len(landmarks) == 478 else landmarks
+    return np.asarray(points, dtype=np.float64)
+
+
+def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The square cut out of a frame: (H, W, 3) uint8 -> (512, 512, 3) uint8, bilinear, white outside the frame.
+
+    A frame that shrinks is averaged down first (bilinear alone would alias).
+    """
+    if np.array_equal(matrix, np.eye(2, 3)) and image.shape[:2] == (SIZE, SIZE):
+        return image
+    scale = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    if scale < 0.7:
+        # Only the part of the frame that the square shows is worth averaging.
+        corners = transform(invert(matrix), np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)], dtype=np.float64))
+        limit = np.array(image.shape[1::-1])
+        low = np.clip(np.floor(corners.min(0)) - 2, 0, limit - 1).astype(int)
+        high = np.clip(np.ceil(corners.max(0)) + 2, low + 1, limit).astype(int)
+        image = image[low[1] : high[1], low[0] : high[0]]
+        target = np.maximum(1, np.rint((high - low) * scale)).astype(int)
+        ratio = (high - low) / target
+        image = np.asarray(cv2.resize(image, (int(target[0]), int(target[1])), interpolation=cv2.INTER_AREA), np.uint8)
+        shift = matrix[:, 2] + matrix[:, :2] @ (low + (ratio - 1) / 2)  # centres of the averaged pixels
+        matrix = np.hstack([matrix[:, :2] * ratio, shift[:, None]])
+    square = cv2.warpAffine(
+        image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(255, 255, 255)
+    )
+    return np.asarray(square, dtype=np.uint8)
+
+
+def cut_to_frame(
+    matte: NDArray[np.uint8], matrix: NDArray[np.float64], width: int, height: int
+) -> NDArray[np.uint8]:
+    """The matte with 0 wherever the square shows nothing of the frame."""
+    frame = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], dtype=np.float64)
+    square = transform(invert(matrix), np.array([(0, 0), (SIZE - 1, 0), (0, SIZE - 1), (SIZE - 1, SIZE - 1)]))
+    if (square >= -0.5).all() and (square <= np.array([width - 0.5, height - 0.5])).all():
+        return matte
+    inside = np.zeros((SIZE, SIZE), np.uint8)
+    corners = np.clip(transform(matrix, frame) * 16, -(2.0**30), 2.0**30)
+    cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), (255,), shift=4)
+    return np.minimum(matte, inside)
+
+
+def _square_on_frame(matrix: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
+    """Side (frame px), angle (rad) and centre (frame px) of the square that a similarity cuts out."""
+    back = invert(matrix)
+    side = math.hypot(back[0, 0], back[1, 0]) * SIZE
+    return side, math.atan2(back[1, 0], back[0, 0]), transform(back, np.array([[SIZE / 2, SIZE / 2]]))[0]
+
+
+def _matrix(side: float, angle: float, centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The similarity, frame -> square, for a side, angle and centre of the square on the frame."""
+    k = side / SIZE
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * k
+    return invert(np.hstack([turn, (centre - turn @ np.full(2, SIZE / 2))[:, None]]))
+
+
+def _look(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
+    small = cv2.resize(photo[::4, ::4], (_CHANGE_SIDE, _CHANGE_SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float32)

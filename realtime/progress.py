@@ -1,0 +1,58 @@
+"""What a run says of itself while it goes: a bar for a file, one changing line for a live source, nothing in a log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+REFRESH_S = 0.2
+"""Drawing is what the machine is for: the terminal is written to five times a second."""
+
+
+class ProgressLine:
+    """A context manager that is called with the number of frames delivered, after each, by the thread that delivers."""
+
+    def __init__(
+        self,
+        *,
+        status: Callable[[], Mapping[str, float | int | str]],
+        total: int | None,
+        console: Console | None = None,
+    ) -> None:
+        """
+        Args:
+            status: frames, fps, age_ms, dropped and faces of the last moments.
+            total: frames that will be delivered; None where nobody knows: a line instead of a bar.
+            console: where to write; on anything but a terminal nothing is written.
+        """
+        self._status = status
+        columns = [TextColumn("{task.description}")]
+        bar = [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()] if total else []
+        out = console or Console(highlight=False)
+        self._bar = Progress(
+            *columns, *bar, console=out, transient=True, auto_refresh=False, disable=not out.is_terminal
+        )
+        self._task = self._bar.add_task("drawing", total=total)
+        self._due = 0.0
+
+    def __call__(self, delivered: int) -> None:
+        now = time.monotonic()
+        if self._bar.disable or now < self._due:
+            return
+        self._due = now + REFRESH_S
+        text = "{fps:.0f} fps  {age_ms:.0f} ms old  {dropped} dropped  {faces} faces".format(**self._status())
+        self._bar.update(self._task, completed=delivered, description=text, refresh=True)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()

@@ -1,0 +1,1 @@
+"""Where drawings go. One file each; see :class:`realtime.core.Sink`."""

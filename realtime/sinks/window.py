@@ -1,0 +1,223 @@
+"""A window on the desktop, with keys.
+
+Everything happens in the thread that calls :meth:`send` and :meth:`poll`: window toolkits want one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import closing, suppress
+from typing import Any, Protocol, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.controls import Controls
+from realtime.core import Frame, SinkError
+
+Bytes = NDArray[np.uint8]
+
+KEYS = (
+    ("q", "quit"),
+    ("space", "pause: paper is shown, never the camera"),
+    ("m", "mirror"),
+    ("l", "next layout"),
+    ("s", "save a snapshot"),
+    ("r", "record, and stop recording"),
+    ("i", "figures"),
+    ("?", "this help"),
+)
+_FIGURES = ("fps", "age_ms", "faces", "dropped", "engine", "device", "message")
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_X_PORT = 6000
+
+
+class Gui(Protocol):
+    """The part of cv2's window functions that is used."""
+
+    def namedWindow(self, name: str, flags: int, /) -> Any: ...  # noqa: N802
+    def resizeWindow(self, name: str, width: int, height: int, /) -> Any: ...  # noqa: N802
+    def imshow(self, name: str, image: Any, /) -> Any: ...
+    def waitKeyEx(self, delay: int, /) -> int: ...  # noqa: N802
+    def getWindowProperty(self, name: str, prop: int, /) -> float: ...  # noqa: N802
+    def destroyWindow(self, name: str, /) -> Any: ...  # noqa: N802
+
+
+class WindowSink:
+    """Shows frames and turns keys into changes of ``controls``. The close button ends the stream, as q does.
+
+    Args:
+        controls: what the keys act on; its status feeds the figures.
+        title: of the window.
+        gui: window functions, cv2's own by default.
+    Raises:
+        SinkError: there is no display, or this build of OpenCV has no windows.
+    """
+
+    def __init__(self, *, controls: Controls, title: str = "drawing", gui: Gui | None = None) -> None:
+        if gui is None:
+            problem = display_problem()
+            if problem:
+                raise SinkError(problem)
+        self._gui: Gui = gui if gui is not None else cast(Gui, cv2)
+        self._controls, self._title = controls, title
+        self._size: tuple[int, int] | None = None
+        self._last: Bytes | None = None
+        self._drawn_state: tuple[object, ...] = ()
+        self._closed = False
+
+    def send(self, frame: Frame) -> None:
+        """Show the frame (in a copy, when something is written over it) and answer keys."""
+        if self._closed:
+            return
+        height, width = frame.image.shape[:2]
+        try:
+            if self._size is None:
+                flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+                self._gui.namedWindow(self._title, flags)
+            if self._size != (width, height):  # a new layout: the user's own size stays until then
+                self._gui.resizeWindow(self._title, width, height)
+                self._size = (width, height)
+            self._last = frame.image
+            self._show()
+        except cv2.error as error:
+            raise SinkError(f"window: {_line(error)}; expected a desktop; use --sink FILE instead") from None
+        self.poll()
+
+    def poll(self) -> None:
+        """Answer keys and the close button; called also while no frames come."""
+        if self._closed or self._last is None:
+            return
+        try:
+            self._key(self._gui.waitKeyEx(1))
+            if self._gui.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+                self._controls.quit.set()
+                return
+            if self._drawn_state != self._overlay_state():
+                self._show()
+        except cv2.error:
+            self._controls.quit.set()  # the window is gone
+
+    def close(self) -> None:
+        if not self._closed and self._size is not None:
+            with suppress(cv2.error):
+                self._gui.destroyWindow(self._title)
+                self._gui.waitKeyEx(1)  # lets the toolkit take it off the screen
+        self._closed = True
+
+    def _overlay_state(self) -> tuple[object, ...]:
+        controls = self._controls
+        return controls.help, controls.info, controls.recording
+
+    def _show(self) -> None:
+        assert self._last is not None
+        self._drawn_state = self._overlay_state()
+        picture = np.asarray(cv2.cvtColor(self._last, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+        overlay(picture, self._controls)
+        self._gui.imshow(self._title, picture)
+
+    def _key(self, code: int) -> None:
+        controls = self._controls
+        # Above 16 bits lie modifiers; arrows and the like have codes that no letter has.
+        if code < 0 or code & 0xFFFF > 0x7F:
+            return
+        match chr(code & 0xFFFF).lower():
+            case "q":
+                controls.quit.set()
+            case " ":
+                controls.paused = not controls.paused
+            case "m":
+                controls.mirror = not controls.mirror
+            case "l":
+                controls.next_layout()
+            case "s":
+                controls.request_snapshot()
+            case "r":
+                controls.toggle_record()
+            case "i":
+                controls.info = not controls.info
+            case "?" | "h":
+                controls.help = not controls.help
+
+
+def overlay(picture: Bytes, controls: Controls) -> None:
+    """Write help, figures and marks onto a BGR picture, in place."""
+    lines: list[str] = []
+    if controls.help:
+        lines += [f"{key:<5}  {what}" for key, what in KEYS]
+    elif controls.info:
+        status = controls.status
+        lines += [f"{name}: {_shown(status[name])}" for name in _FIGURES if name in status]
+        lines += [f"layout: {controls.layout}", "paused" if controls.paused else "? for help"]
+    if lines:
+        _write(picture, lines)
+    if controls.recording:
+        radius = max(5, picture.shape[0] // 70)
+        cv2.circle(picture, (picture.shape[1] - 3 * radius, 3 * radius), radius, (40, 40, 220), -1, cv2.LINE_AA)
+
+
+def _write(picture: Bytes, lines: list[str]) -> None:
+    """Dark text on a light panel, readable on paper and on ink, no larger than the picture allows."""
+    height, width = picture.shape[:2]
+    widest = max(cv2.getTextSize(line, _FONT, 1.0, 1)[0][0] for line in lines)
+    scale = min(max(0.4, height / 1100), 0.92 * width / max(1, widest), 0.9 * height / (38 * (len(lines) + 1)))
+    step = max(1, round(38 * scale))
+    right, bottom = min(width, round(widest * scale) + 2 * step), min(height, step * (len(lines) + 1))
+    panel = picture[:bottom, :right]
+    panel[:] = (panel.astype(np.uint16) * 2 // 10 + 204).astype(np.uint8)
+    for number, line in enumerate(lines, start=1):
+        cv2.putText(picture, line, (step // 2, number * step), _FONT, scale, (60, 40, 30), 1, cv2.LINE_AA)
+
+
+def _shown(value: float | int | str) -> str:
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def display_problem() -> str | None:
+    """Why no window can be shown here, as one line that tells what to do; None when one can.
+
+    OpenCV ends the whole process when it cannot reach a display, so this looks before it does.
+    """
+    gui = next(
+        (row.split(":", 1)[1].strip() for row in cv2.getBuildInformation().splitlines() if "GUI:" in row), "NONE"
+    )
+    if gui.upper().startswith("NONE"):
+        return "window: this build of OpenCV has no windows (headless); `pip install opencv-python`, or use --sink FILE"
+    if not sys.platform.startswith("linux"):
+        return None
+    display = os.environ.get("DISPLAY", "")
+    if not display:
+        wayland = "WAYLAND_DISPLAY is set, but OpenCV needs Xwayland" if os.environ.get("WAYLAND_DISPLAY") else ""
+        return (
+            f"window: no display ({wayland or 'DISPLAY is not set'}); run on a desktop, log in with `ssh -X`, or use "
+            "--sink FILE"
+        )
+    if not _answers(display):
+        return f"window: the display {display!r} does not answer; check DISPLAY, or use --sink FILE"
+    return None
+
+
+def _answers(display: str) -> bool:
+    """Whether an X server listens there."""
+    host, _, rest = display.rpartition(":")
+    number = rest.split(".")[0]
+    if not number.isdecimal():
+        return False
+    if host and host != "unix" and not host.startswith("/"):
+        with suppress(OSError), socket.create_connection((host, _X_PORT + int(number)), timeout=2.0):
+            return True
+        return False
+    path = f"/tmp/.X11-unix/X{number}"  # where X servers put it; XQuartz names its own path
+    for address in (f"{host}:{rest}" if host.startswith("/") else path, "\0" + path):
+        with suppress(OSError), closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as server:
+            server.settimeout(2.0)
+            server.connect(address)
+            return True
+    return False
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())

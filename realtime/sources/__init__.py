@@ -1,0 +1,1 @@
+"""Where frames come from. One file each; see :class:`realtime.core.Source`."""

@@ -1,0 +1,117 @@
+"""READ SECOND. The synchronous core: one frame in, one frame out.
+
+::
+
+    frame --locate--> portraits --draw--> drawings --compose--> frame
+
+The stream runs the three steps in three threads, so each step keeps its own state and shares none with the others.
+What leaves :meth:`Stylizer.compose` is ink on paper. No path leads the camera's picture into it: without a face, on a
+pause and on a blank frame it is paper, or the last drawing as it fades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from apdgan import alignment
+from engines import Engine
+from realtime.aligner import Aligner
+from realtime.compositor import Compositor
+from realtime.controls import Controls
+from realtime.core import Drawing, Frame, Portrait, Smoother, Tracker
+from realtime.cuts import CutDetector
+from realtime.fading import Fading
+
+
+def scene_time(frame: Frame) -> float:
+    """Seconds that filters and fades go by: the file's own clock where there is one, so that runs repeat exactly."""
+    return frame.captured if frame.pts is None else float(frame.pts)
+
+
+class Stylizer:
+    """Turns frames into drawings. Feed frames in order; zero faces are as good as one."""
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker,
+        aligner: Aligner,
+        engine: Engine,
+        make_smoother: Callable[[], Smoother],
+        compositor: Compositor,
+        controls: Controls,
+    ) -> None:
+        self._tracker = tracker
+        self._aligner = aligner
+        self._engine = engine
+        self._make_smoother = make_smoother
+        self._compositor = compositor
+        self._controls = controls
+        self._scene = 0
+        self._located_cut = CutDetector()
+        self._composed_cut = CutDetector()
+        self._smoothers: dict[int, Smoother] = {}
+        self._fading = Fading()
+        self.measure: Callable[[str], AbstractContextManager[None]] = lambda _stage: nullcontext()
+        """Called with a stage's name around its work; the stream puts its clock here."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        return self.compose(frame, self.draw(self.locate(frame)))
+
+    def locate(self, frame: Frame) -> list[Portrait]:
+        """Find the faces and align each to the drawing square. Empty on a pause or a blank frame."""
+        if frame.blank or self._controls.paused:
+            return []
+        with self.measure("track"):
+            # After a cut nobody is who they were: new ids make every filter downstream start afresh.
+            self._scene += self._located_cut.is_cut(frame)
+            faces = [replace(face, id=(self._scene << 32) + face.id) for face in self._tracker.track(frame)]
+        with self.measure("align"):
+            return self._aligner.align(frame, faces, time=scene_time(frame))
+
+    def draw(self, portraits: Sequence[Portrait]) -> list[Drawing]:
+        """Draw all faces in one batch, then steady each against its own past."""
+        if not portraits:
+            self._smoothers.clear()
+            return []
+        with self.measure("draw"):
+            ink = self._engine.draw(
+                np.stack([portrait.photo for portrait in portraits]),
+                alignment.boxes(np.stack([portrait.landmarks for portrait in portraits])),
+                np.stack([portrait.matte for portrait in portraits]),
+            )
+        with self.measure("smooth"):
+            ids = [portrait.face_id for portrait in portraits]
+            self._smoothers = {face: self._smoothers.get(face) or self._make_smoother() for face in ids}
+            strength = self._controls.smooth
+            return [
+                self._smoothers[portrait.face_id].smooth(Drawing(ink=one, portrait=portrait), strength)
+                for one, portrait in zip(ink, portraits, strict=True)
+            ]
+
+    def compose(self, frame: Frame, drawings: Sequence[Drawing]) -> Frame:
+        """Put the drawings on paper: a frame with the same index, captured time and pts."""
+        with self.measure("compose"):
+            layout, mirror = self._controls.layout, self._controls.mirror
+            if frame.blank or self._controls.paused:
+                self._fading.clear()
+                return self._compositor.paper(frame, layout)
+            if self._composed_cut.is_cut(frame):
+                self._fading.clear()
+            shown = self._fading.add(drawings, scene_time(frame))
+            return self._compositor.compose(frame, shown, layout, mirror)
+
+    def close(self) -> None:
+        """Let the tracker go. May be called twice."""
+        self._tracker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()

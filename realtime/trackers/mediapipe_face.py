@@ -1,0 +1,192 @@
+"""MediaPipe FaceLandmarker (Tasks API): 478 points a face, ids that stay, and a second look for small faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.core import AssetError, Face, Frame
+from realtime.identity import Identities
+from realtime.trackers import load_mediapipe, missing_library, quiet
+
+MESH_POINTS = 478
+SCAN_EVERY_S = 0.5
+"""While no face is found, the picture is searched in parts this often (and at once when a face was just lost)."""
+SCAN_PARTS = (2, 4)
+"""Parts along the shorter side: MediaPipe's detector misses faces lower than about a sixth of what it looks at."""
+SMALLEST_PX = 24.0
+"""A face with a smaller bounding box has nothing to draw from and is passed over."""
+_CROP = 3.0
+"""A small face is followed in a square this many times its size."""
+
+Region = tuple[int, int, int, int]
+"""x, y, width, height in frame pixels."""
+
+
+class MediaPipeFaceTracker:
+    """Follows up to ``faces`` faces.
+
+    The whole frame goes through the task's video mode, which tracks: detection runs only when a face is missing. When
+    it finds nobody, the frame is searched in overlapping parts, and a small face found there is followed in a crop
+    around it until it has grown or gone.
+    """
+
+    def __init__(self, *, asset: Path, faces: int = 1) -> None:
+        """
+        Args:
+            asset: checked ``face_landmarker.task``.
+            faces: the most that are followed at once.
+        Raises:
+            AssetError: mediapipe or a library that it links is missing, or the asset does not load.
+        """
+        self._asset = asset
+        self._faces = faces
+        self._mediapipe = load_mediapipe()
+        self._video: Any = self._open("VIDEO", faces)
+        self._still: Any = None
+        self._clock = 0
+        self._last_time: float | None = None
+        self._crops: list[Region] = []
+        self._looked = float("-inf")
+        self._saw = True  # the first frame without a face is searched at once
+        self._identities = Identities()
+
+    def track(self, frame: Frame) -> Sequence[Face]:
+        """The faces of this frame. Frames come in order; a clip that starts again is understood."""
+        time = frame.captured if frame.pts is None else float(frame.pts)
+        backwards = self._last_time is not None and time < self._last_time
+        stamp = self._stamp(time)
+        if backwards:
+            self._crops, self._looked = [], float("-inf")
+        image = np.ascontiguousarray(frame.image)
+        found = self._follow(image) if self._crops else []
+        due = backwards or self._saw or time - self._looked >= SCAN_EVERY_S
+        if not found or due:
+            whole = self._points(self._video.detect_for_video(self._picture(image), stamp), image, (0, 0))
+            found = whole or found
+            self._crops = [] if whole else self._crops
+        if due and not found:
+            found = self._search(image)
+        if due:
+            self._looked = time
+        self._saw = bool(found) and not self._crops
+        found = [points for points in found if np.ptp(points, axis=0).max() >= SMALLEST_PX][: self._faces]
+        ids = self._identities.assign(found, time)
+        # The task gives no score: what passes its thresholds counts as sure.
+        return [Face(id=face, landmarks=points, confidence=1.0) for face, points in zip(ids, found, strict=True)]
+
+    def close(self) -> None:
+        """Release both graphs. May be called twice."""
+        for task in (self._video, self._still):
+            if task is not None:
+                task.close()
+        self._video = self._still = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _open(self, mode: str, faces: int) -> Any:
+        vision = self._mediapipe.tasks.vision
+        try:
+            data = self._asset.read_bytes()
+        except OSError as error:
+            raise AssetError(f"{self._asset}: expected a face landmarker bundle, got {error.strerror}") from error
+        options = vision.FaceLandmarkerOptions(
+            base_options=self._mediapipe.tasks.BaseOptions(model_asset_buffer=data),
+            running_mode=vision.RunningMode[mode],
+            num_faces=faces,
+        )
+        blank = self._picture(np.full((64, 64, 3), 255, np.uint8))
+        with quiet():
+            try:
+                task = vision.FaceLandmarker.create_from_options(options)
+                # The first run loads what is lazy, and says so on stderr.
+                task.detect_for_video(blank, 0) if mode == "VIDEO" else task.detect(blank)
+            except OSError as error:
+                raise missing_library(error) from error
+            except (RuntimeError, ValueError) as error:
+                raise AssetError(f"{self._asset}: expected a face landmarker bundle, got {error}") from error
+        return task
+
+    def _stamp(self, time: float) -> int:
+        """Milliseconds for the task, which wants them to rise strictly."""
+        step = 33.0 if self._last_time is None or time < self._last_time else (time - self._last_time) * 1000
+        self._last_time = time
+        self._clock += max(1, round(step))
+        return self._clock
+
+    def _picture(self, image: NDArray[np.uint8]) -> Any:
+        return self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=image)
+
+    def _points(self, result: Any, image: NDArray[np.uint8], origin: tuple[int, int]) -> list[NDArray[np.float32]]:
+        """Each face's landmarks in frame pixels."""
+        height, width = image.shape[:2]
+        return [
+            np.array([(p.x * width + origin[0], p.y * height + origin[1]) for p in face], dtype=np.float32)
+            for face in result.face_landmarks
+        ]
+
+    def _look(self, image: NDArray[np.uint8], region: Region) -> list[NDArray[np.float32]]:
+        """Faces within a part of the frame, without memory."""
+        if self._still is None:
+            self._still = self._open("IMAGE", self._faces)
+        x, y, width, height = region
+        part = np.ascontiguousarray(image[y : y + height, x : x + width])
+        return self._points(self._still.detect(self._picture(part)), part, (x, y))
+
+    def _follow(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        found: list[NDArray[np.float32]] = []
+        for crop in self._crops:
+            middle = np.array([crop[0] + crop[2] / 2, crop[1] + crop[3] / 2])
+            seen = self._look(image, crop)
+            # A crop may hold a neighbour too: the face that it follows is the one in its middle.
+            away = [float(np.hypot(*(points.mean(0) - middle))) for points in seen]
+            found += [seen[int(np.argmin(away))]] if seen else []
+        found = _distinct(found)
+        self._crops = [_around(points, image) for points in found]
+        return found
+
+    def _search(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Look at the parts, coarse first; a face counts when it is found again in a crop of its own."""
+        for parts in SCAN_PARTS:
+            seen = _distinct([points for region in _regions(image, parts) for points in self._look(image, region)])
+            large = [points for points in seen if np.ptp(points, axis=0).max() >= SMALLEST_PX]
+            self._crops = [_around(points, image) for points in large[: self._faces]]
+            found = self._follow(image) if self._crops else []
+            if found:
+                return found
+        return []
+
+
+def _regions(image: NDArray[np.uint8], parts: int) -> list[Region]:
+    """Squares that overlap by half and cover the frame, ``parts`` along its shorter side."""
+    height, width = image.shape[:2]
+    side = max(1, min(height, width) // parts)
+    xs, ys = (np.unique(np.linspace(0, n - side, max(1, round(2 * n / side) - 1)).astype(int)) for n in (width, height))
+    return [(int(x), int(y), side, side) for y in ys for x in xs]
+
+
+def _around(points: NDArray[np.float32], image: NDArray[np.uint8]) -> Region:
+    """A square around a face, moved to lie within the frame."""
+    height, width = image.shape[:2]
+    low, high = points.min(0), points.max(0)
+    side = int(min(height, width, max(32.0, _CROP * float((high - low).max()))))
+    x, y = ((low + high) / 2 - side / 2).round().astype(int)
+    return int(np.clip(x, 0, width - side)), int(np.clip(y, 0, height - side)), side, side
+
+
+def _distinct(faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Each face once, the largest first: parts overlap and see the same face."""
+    kept: list[NDArray[np.float32]] = []
+    for points in sorted(faces, key=lambda p: -float(np.ptp(p, axis=0).max())):
+        centre, size = points.mean(0), np.ptp(points, axis=0).max()
+        if all(np.hypot(*(centre - other.mean(0))) > 0.5 * size for other in kept):
+            kept.append(points)
+    return kept

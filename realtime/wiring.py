@@ -1,0 +1,216 @@
+"""Where plain values become parts: :func:`build` is the only place that knows every source, sink and engine by name.
+
+A new kind of source or sink is one file of its own, one name in :mod:`realtime.choose`, one ``case`` here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import engines
+from realtime import choose
+from realtime.aligner import Aligner
+from realtime.compositor import Compositor
+from realtime.config import StreamConfig
+from realtime.contact_sheet import contact_sheet, evenly
+from realtime.controls import Controls
+from realtime.core import ConfigError, Frame, Sink, SinkError, Source, SourceInfo
+from realtime.models import face_landmarker
+from realtime.program import Program
+from realtime.progress import ProgressLine
+from realtime.smoothing import make_smoother
+from realtime.stream import Stream
+from realtime.stylizer import Stylizer
+from realtime.timing import Stats
+
+LIVE_FPS = 30.0
+CAMERA_SIZE = (1280, 720)
+MATTE_MODEL = "matte"
+SHEET_PICTURES = 8
+Say = Callable[[str], None]
+
+
+def build(config: StreamConfig, *, say: Say) -> Program:
+    """Open everything that ``config`` asks for: the source when all that works on its frames is warm, the sinks last.
+
+    Raises UserError; whatever had been opened by then is closed.
+    """
+    plan = choose.choose(config, find_camera=find_camera, has_display=has_display)
+    _check(config, plan)
+    for line in plan.said:
+        say(line)
+    with ExitStack() as opened:
+        controls = Controls(layout=config.layout, mirror=config.mirror, smooth=config.smooth)
+        engine = opened.enter_context(engines.load(config.model, backend=config.engine, log=say))
+        stylizer = opened.enter_context(closing(_stylizer(config, plan, controls, engine, opened)))
+        source = opened.enter_context(closing(open_source(plan, config)))
+        info = source.info
+        if not config.sink:
+            choose.OUT.mkdir(exist_ok=True)
+        sinks = [
+            opened.enter_context(closing(open_sink(choice, config=config, info=info, controls=controls)))
+            for choice in plan.sinks
+        ]
+        stats = Stats(engine=engine.name, device=engine.device)
+        progress = ProgressLine(status=stats.recent, total=_total(config, plan, info))
+        stream = Stream(
+            source=source,
+            stylizer=stylizer,
+            sinks=sinks,
+            stats=stats,
+            controls=controls,
+            max_frames=config.frames,
+            max_seconds=plan.seconds,
+            rate=config.fps,
+            on_progress=progress,
+            on_snapshot=_save_snapshot,
+            recorder=lambda: _open_recording(config.fps or info.fps),
+        )
+        sheet = plan.sheet
+        return Program(
+            stream=stream,
+            stats=stats,
+            controls=controls,
+            progress=progress,
+            outputs=tuple(Path(sink.value) for sink in plan.sinks if sink.kind in ("video", "picture")),
+            write_sheet=None if sheet is None else lambda: _write_sheet(Path(plan.sinks[0].value), sheet),
+            stats_file=config.stats,
+            say=say,
+            opened=opened.pop_all(),
+        )
+
+
+def _check(config: StreamConfig, plan: choose.Plan) -> None:
+    """What can be refused before anything is loaded."""
+    if config.stats is not None and not config.stats.parent.is_dir():
+        raise ConfigError(f"--stats: there is no folder {str(config.stats.parent)!r}; expected one; make it first")
+    if any(sink.kind == "window" for sink in plan.sinks) and not has_display():
+        raise SinkError("window: there is no display; expected a desktop; use --sink FILE or virtual-camera instead")
+    odd = config.size is not None and any(side % 2 for side in config.size)
+    if odd and any(sink.kind in ("video", "virtual-camera") for sink in plan.sinks):
+        raise ConfigError("--size: expected even numbers for a clip or virtual camera; write for example 1280x720")
+
+
+def _stylizer(
+    config: StreamConfig, plan: choose.Plan, controls: Controls, engine: engines.Engine, opened: ExitStack
+) -> Stylizer:
+    from realtime.trackers.mediapipe_face import MediaPipeFaceTracker
+
+    matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
+    tracker = MediaPipeFaceTracker(asset=face_landmarker(), faces=config.faces)
+    return Stylizer(
+        tracker=tracker,
+        aligner=Aligner(matter=matter),
+        engine=engine,
+        make_smoother=make_smoother,
+        compositor=Compositor(size=config.size, even=any(sink.kind != "picture" for sink in plan.sinks)),
+        controls=controls,
+    )
+
+
+def _total(config: StreamConfig, plan: choose.Plan, info: SourceInfo) -> int | None:
+    """Frames that will be delivered, as far as that can be known beforehand."""
+    limits = [config.frames, None if plan.seconds is None else round(plan.seconds * info.fps)]
+    if not config.loop:
+        limits.append(info.frames)
+    return None if info.live else min((limit for limit in limits if limit is not None), default=None)
+
+
+def find_camera() -> int | None:
+    """The first real camera: a virtual one shows what some program, perhaps this one, sends to it."""
+    from realtime.sources.camera import list_cameras
+
+    return next((camera.index for camera in list_cameras() if not camera.virtual), None)
+
+
+def has_display() -> bool:
+    from realtime.sinks import window
+
+    return window.has_display()
+
+
+def open_source(plan: choose.Plan, config: StreamConfig) -> Source:
+    """Plugs are imported where they are needed: a clip loads no camera code."""
+    width, height = CAMERA_SIZE
+    fps = config.fps or LIVE_FPS
+    value = plan.source.value
+    match plan.source.kind:
+        case "camera":
+            from realtime.sources.camera import CameraSource
+
+            return CameraSource(index=int(value), width=width, height=height, fps=fps)
+        case "demo":
+            from realtime.sources.demo import DemoSource
+
+            return DemoSource(fps=fps, seconds=plan.seconds, live=plan.live, width=width, height=height)
+        case "url":
+            from realtime.sources.url import UrlSource
+
+            return UrlSource(url=value)
+        case "picture":
+            from realtime.sources.picture import PictureSource
+
+            return PictureSource(path=Path(value), live=plan.live)
+        case "video":
+            from realtime.sources.video import VideoSource
+
+            return VideoSource(path=Path(value), live=plan.live, loop=config.loop)
+
+
+def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceInfo, controls: Controls) -> Sink:
+    fps = config.fps or info.fps
+    match choice.kind:
+        case "window":
+            from realtime.sinks.window import WindowSink
+
+            return WindowSink(controls=controls)
+        case "virtual-camera":
+            from realtime.sinks.virtual_camera import VirtualCameraSink
+
+            return VirtualCameraSink(device=choice.value or None, fps=fps)
+        case "null":
+            from realtime.sinks.null import NullSink
+
+            return NullSink()
+        case "video":
+            from realtime.sinks.video_file import VideoFileSink
+
+            audio = None if config.loop else info.audio
+            return VideoFileSink(path=Path(choice.value), fps=fps, time_base=info.time_base, audio=audio)
+        case "picture":
+            from realtime.sinks.picture_file import PictureFileSink
+
+            return PictureFileSink(path=Path(choice.value))
+
+
+def _named_now(what: str, suffix: str) -> Path:
+    choose.OUT.mkdir(exist_ok=True)
+    return choose.OUT / f"{what}-{time.strftime('%Y%m%d-%H%M%S')}{suffix}"
+
+
+def _save_snapshot(frame: Frame) -> None:
+    from realtime.sinks.picture_file import PictureFileSink
+
+    with closing(PictureFileSink(path=_named_now("snapshot", ".png"))) as sink:
+        sink.send(frame)
+
+
+def _open_recording(fps: float) -> Sink:
+    from realtime.sinks.video_file import VideoFileSink
+
+    return VideoFileSink(path=_named_now("recording", ".mp4"), fps=fps, time_base=None, audio=None)
+
+
+def _write_sheet(clip: Path, target: Path) -> Path:
+    from realtime.sinks.picture_file import PictureFileSink
+    from realtime.sources.video import VideoSource
+
+    with closing(VideoSource(path=clip)) as source:
+        total = source.info.frames or 0
+        frames = evenly(source, total=total, count=SHEET_PICTURES)
+    with closing(PictureFileSink(path=target)) as sink:
+        sink.send(contact_sheet(frames))
+    return target

@@ -1,0 +1,347 @@
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pipeline_fakes import FakeEngine, FakeSource, ListSink, face, is_paper, picture, stylizer
+
+from realtime.controls import Controls
+from realtime.core import Frame, PartialSourceError, Sink, SinkError
+from realtime.stream import Stream
+from realtime.stylizer import Stylizer
+from realtime.timing import Stats
+
+
+def clip(count: int) -> list[Frame]:
+    return [picture(index) for index in range(count)]
+
+
+def endless(*, seconds: float = 0.005) -> Iterator[Frame]:
+    index = 0
+    while True:
+        time.sleep(seconds)
+        yield picture(index)
+        index += 1
+
+
+def stream(source: FakeSource, *sinks: Sink, core: Stylizer | None = None, **options: object) -> Stream:
+    controls = options.pop("controls", None) or Controls(layout="inplace")
+    return Stream(
+        source=source,
+        stylizer=core or stylizer(lambda _: [face()], controls=controls),
+        sinks=sinks,
+        stats=options.pop("stats", None) or Stats(),
+        controls=controls,
+        **options,
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_file_is_delivered_whole_and_in_order_by_the_calling_thread() -> None:
+    sink, stats = ListSink(), Stats(engine="fake", device="none")
+    source = FakeSource(clip(40))
+    stream(source, sink, stats=stats).run()
+    assert [frame.index for frame in sink.frames] == list(range(40))
+    assert [frame.pts for frame in sink.frames] == [picture(index).pts for index in range(40)]
+    assert sink.threads == {threading.current_thread().name}
+    assert sink.closed == 1
+    assert source.closed.is_set()
+    told = stats.as_dict()
+    assert (told["frames_in"], told["frames_out"], told["dropped"], told["faces"]) == (40, 40, 0, 1)
+    assert {"capture", "track", "align", "draw", "smooth", "compose", "deliver"} == set(told["stages_ms"])
+
+
+def test_a_file_repeats_exactly() -> None:
+    runs = []
+    for _ in range(2):
+        sink = ListSink()
+        core = stylizer(lambda index: [face(x=150 + index)] if index % 5 else [])
+        stream(FakeSource(clip(30)), sink, core=core).run()
+        runs.append([frame.image.tobytes() for frame in sink.frames])
+    assert runs[0] == runs[1]
+
+
+def test_a_live_source_drops_what_is_overtaken_and_stays_young() -> None:
+    sink, stats = ListSink(), Stats()
+    core = stylizer(lambda _: [face()], engine=FakeEngine(seconds=0.04))
+    stream(FakeSource(endless(), live=True), sink, core=core, stats=stats, max_seconds=1.2).run()
+    told = stats.as_dict()
+    assert told["dropped"] > 50
+    assert told["frames_in"] == told["frames_out"] + told["dropped"] + told["in_flight"]
+    assert 0 <= told["in_flight"] <= 6
+    indices = [frame.index for frame in sink.frames]
+    assert indices == sorted(set(indices))
+    assert told["age_ms"]["p95"] < 200  # a queue would have grown to a second
+
+
+def test_a_file_may_be_played_live() -> None:
+    stats = Stats()
+    core = stylizer(lambda _: [face()], engine=FakeEngine(seconds=0.05))
+    stream(FakeSource(clip(200), pause=0.002), ListSink(), core=core, stats=stats, live=True).run()
+    assert stats.as_dict()["dropped"] > 50
+
+
+def test_several_sinks_receive_the_same_frames() -> None:
+    one, two = ListSink(), ListSink()
+    stream(FakeSource(clip(5)), one, two).run()
+    assert [id(frame) for frame in one.frames] == [id(frame) for frame in two.frames]
+
+
+def test_a_broken_file_delivers_what_decoded_and_then_tells() -> None:
+    sink = ListSink()
+    with pytest.raises(PartialSourceError, match="cut short"):
+        stream(FakeSource(clip(12), error=PartialSourceError("the clip is cut short")), sink).run()
+    assert len(sink.frames) == 12
+    assert sink.closed == 1
+
+
+def test_an_engine_that_breaks_ends_the_stream_after_what_was_drawn() -> None:
+    sink = ListSink()
+    source = FakeSource(endless())
+    with pytest.raises(RuntimeError, match="the engine broke"):
+        stream(source, sink, core=stylizer(lambda _: [face()], engine=FakeEngine(fail_at=4))).run()
+    assert [frame.index for frame in sink.frames] == [0, 1, 2, 3]
+    assert sink.closed == 1
+    assert source.closed.is_set()
+
+
+def test_a_tracker_that_breaks_ends_the_stream() -> None:
+    def broken(index: int) -> list:
+        if index == 3:
+            raise ValueError("no tracking today")
+        return []
+
+    sink = ListSink()
+    with pytest.raises(ValueError, match="no tracking today"):
+        stream(FakeSource(endless(), live=True), sink, core=stylizer(broken)).run()
+    assert sink.closed == 1
+
+
+def test_a_sink_that_breaks_closes_the_others() -> None:
+    def full(frame: Frame) -> None:
+        if frame.index == 2:
+            raise SinkError("the disk is full")
+
+    broken, other = ListSink(on_send=full), ListSink()
+    source = FakeSource(endless())
+    with pytest.raises(SinkError, match="the disk is full"):
+        stream(source, broken, other).run()
+    assert broken.closed == other.closed == 1
+    assert len(other.frames) == 2
+    assert source.closed.is_set()
+
+
+def test_a_sink_that_cannot_be_closed_does_not_keep_the_others_open() -> None:
+    class Stuck(ListSink):
+        def close(self) -> None:
+            raise SinkError("cannot finish the file")
+
+    other = ListSink()
+    with pytest.raises(SinkError, match="cannot finish the file"):
+        stream(FakeSource(clip(3)), Stuck(), other).run()
+    assert other.closed == 1
+
+
+def test_ctrl_c_closes_every_sink_and_is_passed_on() -> None:
+    def interrupt(frame: Frame) -> None:
+        if frame.index >= 5:
+            raise KeyboardInterrupt
+
+    sink = ListSink(on_send=interrupt)
+    source = FakeSource(endless())
+    with pytest.raises(KeyboardInterrupt):
+        stream(source, sink).run()
+    assert sink.closed == 1
+    assert source.closed.wait(2)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_quit_ends_the_stream(live: bool) -> None:
+    controls = Controls()
+    sink = ListSink(on_send=lambda frame: controls.quit.set() if frame.index >= 4 else None)
+    stream(FakeSource(endless(), live=live), sink, controls=controls).run()
+    assert sink.closed == 1
+    assert sink.frames[-1].index >= 4
+
+
+def test_a_file_ends_after_the_frames_that_were_asked_for() -> None:
+    sink, stats = ListSink(), Stats()
+    stream(FakeSource(endless()), sink, stats=stats, max_frames=7).run()
+    assert [frame.index for frame in sink.frames] == list(range(7))
+    assert stats.as_dict()["frames_in"] == 7
+
+
+def test_a_live_stream_delivers_the_frames_that_were_asked_for_in_spite_of_drops() -> None:
+    sink = ListSink()
+    core = stylizer(lambda _: [face()], engine=FakeEngine(seconds=0.02))
+    stream(FakeSource(endless(), live=True), sink, core=core, max_frames=7).run()
+    assert len(sink.frames) == 7
+
+
+def test_seconds_of_a_file_are_seconds_of_the_clip() -> None:
+    sink = ListSink()
+    stream(FakeSource(endless(seconds=0)), sink, max_seconds=2.0).run()
+    assert len(sink.frames) == 50  # at 25 frames a second, however fast it ran
+
+
+def test_seconds_of_a_live_source_are_seconds_of_the_clock() -> None:
+    start = time.monotonic()
+    stream(FakeSource(endless(), live=True), ListSink(), max_seconds=0.5).run()
+    assert 0.45 <= time.monotonic() - start < 2
+
+
+def test_a_live_source_that_gives_nothing_ends_in_time_and_the_window_answers_meanwhile() -> None:
+    class Window(ListSink):
+        polled = 0
+
+        def poll(self) -> None:
+            self.polled += 1
+
+    release = threading.Event()
+
+    def stalled() -> Iterator[Frame]:
+        release.wait(10)
+        yield from ()
+
+    window = Window()
+    threading.Timer(0.6, release.set).start()
+    start = time.monotonic()
+    stream(FakeSource(stalled(), live=True), window, max_seconds=0.4).run()
+    assert time.monotonic() - start < 2
+    assert window.polled >= 8
+    assert window.closed == 1
+
+
+def test_a_read_that_hangs_for_ever_does_not_hang_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("realtime.stream.JOIN_S", 0.1)
+    release = threading.Event()
+
+    def hung() -> Iterator[Frame]:
+        yield picture(0)
+        release.wait(10)
+
+    controls = Controls()
+    sink = ListSink(on_send=lambda _: controls.quit.set())
+    start = time.monotonic()
+    stream(FakeSource(hung(), live=True), sink, controls=controls).run()
+    assert time.monotonic() - start < 1
+    capture = next(thread for thread in threading.enumerate() if thread.name == "capture")
+    assert capture.daemon
+    release.set()
+    capture.join(2)
+
+
+def test_rate_thins_a_source_evenly() -> None:
+    sink, stats = ListSink(), Stats()
+    stream(FakeSource(clip(50)), sink, stats=stats, rate=12.5).run()
+    assert [frame.index for frame in sink.frames] == list(range(0, 50, 2))
+    assert stats.as_dict()["skipped"] == 25
+    assert stats.as_dict()["dropped"] == 0
+
+
+def test_rate_above_the_source_s_own_changes_nothing() -> None:
+    sink = ListSink()
+    stream(FakeSource(clip(20)), sink, rate=60.0).run()
+    assert len(sink.frames) == 20
+
+
+def test_rate_starts_again_with_a_clip_that_loops() -> None:
+    sink = ListSink()
+    stream(FakeSource([*clip(20), *clip(20)]), sink, rate=12.5).run()
+    assert [frame.index for frame in sink.frames] == [*range(0, 20, 2), *range(0, 20, 2)]
+
+
+def test_progress_counts_deliveries() -> None:
+    told: list[int] = []
+    stream(FakeSource(clip(4)), ListSink(), on_progress=told.append).run()
+    assert told == [1, 2, 3, 4]
+
+
+def test_a_snapshot_is_the_composed_frame() -> None:
+    controls = Controls(layout="inplace")
+    saved: list[Frame] = []
+    sink = ListSink(on_send=lambda frame: controls.request_snapshot() if frame.index == 2 else None)
+    stream(FakeSource(clip(6)), sink, controls=controls, on_snapshot=saved.append).run()
+    assert [frame.index for frame in saved] == [2]
+    assert saved[0] is sink.frames[2]
+
+
+def test_a_snapshot_that_fails_is_told_and_the_stream_goes_on() -> None:
+    controls = Controls()
+    controls.request_snapshot()
+
+    def full(_: Frame) -> None:
+        raise SinkError("the disk is full")
+
+    sink = ListSink()
+    stream(FakeSource(clip(6)), sink, controls=controls, on_snapshot=full).run()
+    assert len(sink.frames) == 6
+    assert controls.status["message"] == "snapshot: the disk is full"
+
+
+def test_recording_takes_the_frames_between_two_presses_and_closes() -> None:
+    controls = Controls()
+    sink = ListSink(on_send=lambda frame: controls.toggle_record() if frame.index in (3, 7) else None)
+    made: list[ListSink] = []
+
+    def recorder() -> ListSink:
+        made.append(ListSink())
+        return made[-1]
+
+    stream(FakeSource(clip(12)), sink, controls=controls, recorder=recorder).run()
+    assert [[frame.index for frame in record.frames] for record in made] == [[3, 4, 5, 6]]
+    assert made[0].closed == 1
+
+
+def test_a_recording_that_is_still_on_is_closed_at_the_end() -> None:
+    controls = Controls()
+    controls.toggle_record()
+    record = ListSink()
+    stream(FakeSource(clip(5)), ListSink(), controls=controls, recorder=lambda: record).run()
+    assert len(record.frames) == 5
+    assert record.closed == 1
+
+
+def test_a_recording_that_cannot_start_is_told_and_switched_off() -> None:
+    controls = Controls()
+    controls.toggle_record()
+    tried: list[int] = []
+
+    def recorder() -> Sink:
+        tried.append(1)
+        raise SinkError("no such folder")
+
+    sink = ListSink()
+    stream(FakeSource(clip(5)), sink, controls=controls, recorder=recorder).run()
+    assert len(tried) == 1
+    assert not controls.recording
+    assert controls.status["message"] == "recording: no such folder"
+    assert len(sink.frames) == 5
+
+
+def test_the_overlay_s_figures_are_reported() -> None:
+    controls, stats = Controls(), Stats(engine="fake 8 bit", device="abacus")
+    stream(FakeSource(clip(5)), ListSink(), controls=controls, stats=stats).run()
+    assert controls.status["engine"] == "fake 8 bit"
+    assert {"fps", "age_ms", "faces", "dropped", "device"} <= set(controls.status)
+
+
+def test_a_live_pause_shows_paper_within_two_frames() -> None:
+    controls = Controls(layout="inplace")
+    sink = ListSink()
+
+    def press(frame: Frame) -> None:
+        controls.paused = controls.paused or len(sink.frames) == 10
+
+    sink._on_send = press
+    stream(FakeSource(endless(), live=True), sink, controls=controls, max_frames=20).run()
+    assert not is_paper(sink.frames[8])
+    assert all(is_paper(frame) for frame in sink.frames[11:])
+    assert np.array_equal(sink.frames[-1].image.shape, (240, 320, 3))

@@ -1,0 +1,67 @@
+"""Augmentation changes the photo, never the lines of the target."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from train.augment import Sample, augment, background, degrade, flip, relight, shift
+
+
+def sample() -> Sample:
+    rng = np.random.default_rng(0)
+    drawing = np.full((512, 512), 255, np.uint8)
+    drawing[200:210, 100:300] = 0
+    matte = np.zeros((512, 512), np.uint8)
+    matte[100:500, 120:400] = 255
+    photo = np.repeat(rng.integers(60, 200, (64, 64, 3), dtype=np.uint8).repeat(8, 0), 8, 1)
+    points = np.array([(200, 246), (310, 247), (256, 312), (206, 370), (305, 371)], np.float32)
+    return Sample(photo=photo, drawing=drawing, matte=matte, points=points)
+
+
+def test_flip_swaps_the_eyes_and_is_its_own_inverse() -> None:
+    once = flip(sample())
+    assert once.points[0].tolist() == [511 - 310, 247]
+    twice = flip(once)
+    assert np.array_equal(twice.photo, sample().photo)
+    assert np.array_equal(twice.points, sample().points)
+
+
+def test_shift_moves_everything_by_whole_pixels() -> None:
+    moved = shift(sample(), 5, -9)
+    assert np.array_equal(moved.drawing[:-9, 5:], sample().drawing[9:, :-5])
+    assert (moved.photo[:, :5] == 255).all() and (moved.matte[:, :5] == 0).all() and (moved.drawing[-9:] == 255).all()
+    assert np.allclose(moved.points - sample().points, (5, -9))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_sample_is_a_pure_function_of_its_seed(seed: int) -> None:
+    one = augment(np.random.default_rng(seed), sample())
+    two = augment(np.random.default_rng(seed), sample())
+    assert np.array_equal(one.photo, two.photo) and np.array_equal(one.points, two.points)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_line_of_the_target_is_resampled(seed: int) -> None:
+    out = augment(np.random.default_rng(seed), sample())
+    assert set(np.unique(out.drawing)) <= {0, 255}
+    ink = np.argwhere(out.drawing == 0)
+    assert np.ptp(ink, axis=0).tolist() == [9, 199]
+
+
+def test_photometric_changes_are_real_and_in_range() -> None:
+    rng = np.random.default_rng(3)
+    plain = sample().photo.astype(np.float32)
+    lit = [relight(rng, plain) for _ in range(20)]
+    assert all(0 <= x.min() and x.max() <= 255 for x in lit)
+    assert np.std([x.mean() for x in lit]) > 5
+    noisy = degrade(rng, plain)
+    assert noisy.dtype == np.uint8 and noisy.shape == (512, 512, 3)
+    rooms = [background(rng, 512) for _ in range(8)]
+    assert np.std([room.mean() for room in rooms]) > 10
+
+
+def test_strength_zero_leaves_the_photo_alone() -> None:
+    out = augment(np.random.default_rng(1), sample(), strength=0.0)
+    plain = sample().photo
+    assert set(np.unique(out.photo)) <= set(np.unique(plain)) | {255}

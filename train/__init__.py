@@ -1,0 +1,1 @@
+"""Training: the synthetic teacher, its metrics, data sets and the training loops."""
