@@ -88,10 +88,8 @@ def _paper(width: int, norm: str) -> ModelConfig:
     area = NetConfig(kind="unet", channels=(w, 2 * w, 2 * w, 2 * w), dropout=1)
     part = NetConfig(kind="unet", channels=(w, 2 * w, 4 * w))
     nets = {"G": NetConfig(kind="unet", channels=(w, 2 * w, 4 * w, 8 * w, 8 * w, 8 * w, 8 * w, 8 * w), dropout=3)}
-    nets |= {name: part for name in NET_NAMES[1:5]} | {name: area for name in NET_NAMES[5:]}
-    return ModelConfig(
-        family="paper", width=w, norm=norm, nets=nets, fusion=FusionConfig(kind="residual", width=width)
-    )
+    nets |= dict.fromkeys(NET_NAMES[1:5], part) | dict.fromkeys(NET_NAMES[5:], area)
+    return ModelConfig(family="paper", width=w, norm=norm, nets=nets, fusion=FusionConfig(kind="residual", width=width))
 
 
 def _lite(width: int, norm: str) -> ModelConfig:
@@ -99,7 +97,7 @@ def _lite(width: int, norm: str) -> ModelConfig:
     whole = NetConfig(kind="shuffle", stem=4, channels=(w, w * 3 // 2, 2 * w, 3 * w))
     part = NetConfig(kind="shuffle", stem=2, channels=(w * 3 // 4, w * 3 // 2, 2 * w))
     back = NetConfig(kind="shuffle", stem=8, channels=(w // 4, w // 2, w))
-    nets = {"G": whole} | {name: part for name in NET_NAMES[1:5]} | {"GLHair": whole, "GLBG": back}
+    nets = {"G": whole} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": whole, "GLBG": back}
     return ModelConfig(
         family="lite", width=w, norm=norm, nets=nets, fusion=FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1)
     )

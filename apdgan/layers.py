@@ -169,11 +169,20 @@ class ShuffleFusion(nn.Module):
         self.enter = conv_norm_relu(8, w, norm)
         self.blocks = nn.Sequential(*(conv_norm_relu(w, w, norm) for _ in range(config.blocks)))
         self.leave = nn.Conv2d(w, 4, 3, 1, 1)
+        self.darker = nn.Parameter(torch.full((1,), 2.0))
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.enter(F.pixel_unshuffle(x, 2))
         y = F.pixel_shuffle(self.leave(y + self.blocks(y)), 2)
-        return torch.tanh(y + 2.0 * x.amin(1, keepdim=True))
+        return torch.tanh(y + self.darker * x.amin(1, keepdim=True))
+
+    @torch.no_grad()
+    def sharpen(self, gain: float) -> None:
+        """Steepen the last step from paper to ink, in place: doubtful grey goes to the side it leans to."""
+        self.leave.weight.mul_(gain)
+        if self.leave.bias is not None:
+            self.leave.bias.mul_(gain)
+        self.darker.mul_(gain)
 
 
 def make_net(config: NetConfig, norm: str) -> nn.Module:

@@ -47,13 +47,13 @@ def pixel_index(boxes: Tensor, region: Region) -> Tensor:
 def cut(x: Tensor, boxes: Tensor, region: Region) -> Tensor:
     """Crop a region out of each picture. x (B, C, 512, 512) -> (B, C, height, width), exact."""
     index = pixel_index(boxes, region).expand(-1, x.shape[1], -1)
-    return x.flatten(2).gather(2, index).unflatten(2, (region.height, region.width))
+    return x.flatten(2).gather(2, index).view(-1, x.shape[1], region.height, region.width)
 
 
 def paste(canvas: Tensor, patch: Tensor, boxes: Tensor, region: Region) -> Tensor:
     """Overwrite a region. canvas (B, 1, 512, 512), patch (B, 1, height, width) -> a new (B, 1, 512, 512)."""
     index = pixel_index(boxes, region)
-    return canvas.flatten(2).scatter(2, index, patch.flatten(2)).unflatten(2, (SIZE, SIZE))
+    return canvas.flatten(2).scatter(2, index, patch.flatten(2)).view(-1, 1, SIZE, SIZE)
 
 
 def paste_min(canvas: Tensor, patch: Tensor, boxes: Tensor, region: Region) -> Tensor:
@@ -69,5 +69,5 @@ def outside_parts(boxes: Tensor, like: Tensor) -> Tensor:
     mask = torch.ones_like(like[:, :1])
     for region in PARTS:
         index = pixel_index(boxes, region)
-        mask = mask.flatten(2).scatter(2, index, torch.zeros_like(index, dtype=mask.dtype)).unflatten(2, (SIZE, SIZE))
+        mask = mask.flatten(2).scatter(2, index, torch.zeros_like(index, dtype=mask.dtype)).view(-1, 1, SIZE, SIZE)
     return mask

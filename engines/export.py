@@ -8,14 +8,22 @@ its manifest, and compares the file with the network it came from before it coun
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
+import logging
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engines import graph
+from engines.backends import ort
 from engines.compare import FP32_MAX, Difference, difference
+from engines.contract import OUTPUT
 from engines.errors import EngineError, ModelError, UserError
 from engines.manifest import Kind, Manifest
 from engines.samples import synthetic
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 
     from engines.manifest import Norm
 
+OPSET = 20
 STATED = ("style", "licence", "data", "version")
 """What a person says of a model; taken from the checkpoint where it is recorded there."""
 
@@ -58,7 +67,7 @@ def export_drawing(
         EngineError: torch, onnx or onnxruntime is not installed.
         ModelError: the checkpoint cannot be used, or the exported graph does not draw what the network draws.
     """
-    _need_torch()
+    _need_libraries()
     from apdgan import checkpoint as files
     from apdgan.drawer import PortraitDrawer
 
@@ -83,7 +92,7 @@ def export_matte(net: nn.Module, out: Path, *, width: int, stated: dict[str, str
 
     Errors as :func:`export_drawing`.
     """
-    _need_torch()
+    _need_libraries()
     return _export(
         net,
         out,
@@ -96,7 +105,7 @@ def export_matte(net: nn.Module, out: Path, *, width: int, stated: dict[str, str
 
 def export_matte_checkpoint(checkpoint: Path, out: Path, *, stated: dict[str, str] | None = None) -> Exported:
     """:func:`export_matte` of the safetensors file that ``train.matte`` writes; its widths are read off the tensors."""
-    _need_torch()
+    _need_libraries()
     import safetensors
     import safetensors.torch
 
@@ -119,12 +128,12 @@ def export_matte_checkpoint(checkpoint: Path, out: Path, *, stated: dict[str, st
 
 
 def _export(
-    module: nn.Module, out: Path, *, kind: Kind, identity: dict[str, Any], digest: str, words: dict[str, str]
+    module: nn.Module, out: Path, *, kind: Kind, identity: dict[str, Any], digest: str, words: Mapping[str, str]
 ) -> Exported:
     if out.suffix != ".onnx":
         raise ModelError(f"{out}: expected a file name that ends in .onnx")
-    model = graph.to_onnx(module, kind)
-    text = {key: words.get(key, "1" if key == "version" else "not stated") for key in STATED}
+    model = _trace(module, kind)
+    text: dict[str, Any] = {key: words.get(key, "1" if key == "version" else "not stated") for key in STATED}
     manifest = Manifest(kind=kind, weights_sha256=digest, gmac=round(graph.gmac(model), 3), **identity, **text)
     eager, singles = _compare(module, model, kind)
     if max(eager.max, singles.max) > FP32_MAX:
@@ -138,30 +147,76 @@ def _export(
     )
 
 
+def _trace(module: nn.Module, kind: Kind) -> Any:
+    """A module in eval mode as a clean, checked onnx.ModelProto with a dynamic batch.
+
+    What it takes for every runtime to build the graph: the dynamo exporter at opset 20, weights inside the file, and an
+    example batch of two (a batch of one would be baked in).
+    """
+    import onnx
+    import torch
+
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    inputs = synthetic(kind, batch=2)
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(torch.from_numpy(array) for array in inputs.values()),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=list(inputs),
+                output_names=[OUTPUT[kind]],
+                dynamic_shapes=tuple({0: batch} for _ in inputs),
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ModelError(f"the network does not export: {str(error).strip().splitlines()[0]}") from None
+    assert program is not None
+    model = program.model_proto
+    graph.clean(model)
+    graph.expect_no_norm(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
 def _compare(module: nn.Module, model: Any, kind: Kind) -> tuple[Difference, Difference]:
     """(ONNX Runtime against eager, batch against singles), the graph run as it is, with its real batch."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise EngineError("exporting checks the graph in ONNX Runtime; pip install onnxruntime") from None
-    import numpy as np
     import torch
 
     inputs = synthetic(kind, batch=2, seed=1)
     with torch.inference_mode():
         eager = module(*(torch.from_numpy(a) for a in inputs.values())).numpy()
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    batch = session.run(None, inputs)[0]
-    singles = [session.run(None, {k: a[i : i + 1] for k, a in inputs.items()})[0] for i in range(2)]
+    batch, *singles = ort.run_graph(
+        model.SerializeToString(), [inputs, *({k: a[i : i + 1] for k, a in inputs.items()} for i in range(2))]
+    )
     return difference(batch, eager), difference(batch, np.concatenate(singles))
 
 
-def _need_torch() -> None:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter remarks on its own insides (missing torchvision, renamed axes) at length."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _need_libraries() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
-        raise EngineError(f"exporting needs {error.name}; pip install torch safetensors onnx onnxscript") from None
+        raise EngineError(
+            f"exporting needs {error.name}; pip install torch safetensors onnx onnxscript onnxruntime"
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ own trace, and listing models costs a file read. Writing is rare and happens whe
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,7 @@ class Manifest:
     version: str
     """Version of the model, a date or number."""
     bf16_ok: bool | None = None
-    """Measured by ``python -m engines.verify --record``: OpenVINO bf16 is faster and draws the same. None: not measured."""
+    """OpenVINO bf16 is faster and draws the same, measured by ``python -m engines.verify --record``; None: not yet."""
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -139,7 +138,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     onnx.helper.set_model_props(model, keep | manifest.to_metadata())
     part = path.with_name(path.name + ".part")
     onnx.save(model, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def read_metadata(data: bytes) -> dict[str, str]:

@@ -190,9 +190,7 @@ def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64]) -> NDArray[np.ui
     return np.asarray(square, dtype=np.uint8)
 
 
-def cut_to_frame(
-    matte: NDArray[np.uint8], matrix: NDArray[np.float64], width: int, height: int
-) -> NDArray[np.uint8]:
+def cut_to_frame(matte: NDArray[np.uint8], matrix: NDArray[np.float64], width: int, height: int) -> NDArray[np.uint8]:
     """The matte with 0 wherever the square shows nothing of the frame."""
     frame = np.array([(0, 0), (width - 1, 0), (width - 1, height - 1), (0, height - 1)], dtype=np.float64)
     square = transform(invert(matrix), np.array([(0, 0), (SIZE - 1, 0), (0, SIZE - 1), (SIZE - 1, SIZE - 1)]))

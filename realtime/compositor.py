@@ -18,7 +18,7 @@ from apdgan.alignment import SIZE, invert, transform
 from realtime.controls import Layout
 from realtime.core import PAPER, Drawing, Frame
 
-SOFT_PX: NDArray[np.float64] = np.array([48.0, 48.0, 32.0, 96.0])
+SOFT_PX: NDArray[np.float64] = np.array([48.0, 48.0, 32.0, 56.0])
 """Ink runs out over so many pixels of the square at its left, right, top and bottom, where it would end in a line."""
 HATCH_PX = 9.0
 """Distance of the pen strokes in which dark areas run out."""
@@ -29,13 +29,17 @@ Gray = NDArray[np.uint8]
 
 
 class Compositor:
-    """Composes frames. The page keeps the size of the first frame's, whatever layout is chosen later: a file or a
-    virtual camera cannot change its size on the way."""
+    """Composes frames.
+
+    The page keeps the size that the first frame gave it, whatever layout is chosen later: a file or a virtual camera
+    cannot change its size on the way.
+    """
 
     def __init__(self, *, size: tuple[int, int] | None = None, even: bool = True) -> None:
         """
         Args:
-            size: (width, height) of the output in pixels; without it the input's size, or 512 x 512 for ``square``.
+            size: (width, height) of the output in pixels. Without it 512 x 512 for ``square``, the input's size for
+                ``inplace``, and for ``portrait`` the input's size, enlarged until a square of 512 fits into it.
             even: round odd sides up by one pixel of paper, as video codecs want it.
         """
         self._size = size
@@ -70,7 +74,12 @@ class Compositor:
     def _page_size(self, frame: Frame, layout: Layout) -> tuple[int, int]:
         if self._page is None:
             height, width = frame.image.shape[:2]
-            wanted = self._size or ((SIZE, SIZE) if layout == "square" else (width, height))
+            if layout == "square":
+                width = height = SIZE
+            elif layout == "portrait" and min(width, height) < SIZE:
+                larger = SIZE / min(width, height)
+                width, height = round(width * larger), round(height * larger)
+            wanted = self._size or (width, height)
             odd = 1 if self._even else 0
             self._page = (wanted[0] + (wanted[0] & odd), wanted[1] + (wanted[1] & odd))
         return self._page

@@ -42,18 +42,18 @@ class Finding:
     do: str = ""
 
     def __str__(self) -> str:
-        line = f"{self.mark}  {self.what:<16} {self.found}"
-        return f"{line}\n{'':<20} do: {self.do}" if self.do else line
+        line = f"{self.mark}  {self.what:<18} {self.found}"
+        return f"{line}\n{'':<22} do: {self.do}" if self.do else line
 
 
 def examine(say: Say) -> bool:
     """Look at everything and say it. True when this machine can draw."""
-    say(f"    {'system':<16} {platform.system()} {platform.release()}, Python {platform.python_version()}")
+    say(f"    {'system':<18} {platform.system()} {platform.release()}, Python {platform.python_version()}")
     able = True
     for finding in findings():
         say(str(finding))
         able &= finding.mark != "!!"
-    say(str(delay()) if able else "!!  delay            not measured: nothing can be drawn yet")
+    say(str(delay()) if able else "!!  delay              not measured: nothing can be drawn yet")
     return able
 
 
@@ -89,12 +89,13 @@ def check_camera() -> Finding:
 
 
 def check_display() -> Finding:
-    from realtime.sinks.window import has_display
+    from realtime.sinks.window import display_problem
 
-    if has_display():
+    problem = display_problem()
+    if problem is None:
         return Finding(what="display", mark="ok", found="a window can be opened")
-    do = "set DISPLAY, or log in to a desktop; over ssh use ssh -X"
-    return Finding(what="display", mark="--", found="none; files and virtual cameras work", do=do)
+    found, _, do = problem.removeprefix("window: ").partition("; ")
+    return Finding(what="display", mark="--", found=f"{found}; files and virtual cameras work", do=do)
 
 
 def check_virtual_camera() -> Finding:
@@ -115,16 +116,16 @@ def check_engines() -> Iterator[Finding]:
     usable = [name for name, problem in available.items() if problem is None]
     for name, problem in available.items():
         if problem is None:
-            yield Finding(what=f"engine {name}"[:16], mark="ok", found="usable")
+            yield Finding(what=f"{name} engine", mark="ok", found="usable")
         else:
-            yield Finding(what=f"engine {name}"[:16], mark="--" if usable else "!!", found="not usable", do=problem)
+            yield Finding(what=f"{name} engine", mark="--" if usable else "!!", found="not usable", do=problem)
 
 
 def check_models() -> Iterator[Finding]:
     models = {model.name: model for model in engines.list_models()}
     for name in (*NEEDED_MODELS, *sorted(set(models) - set(NEEDED_MODELS))):
         model = models.get(name)
-        what = f"model {name}"[:16]
+        what = f"{name} model"
         if model is None:
             do = f"get {name}.onnx of this release into {engines.MODELS}"
             yield Finding(what=what, mark="!!", found="missing", do=do)
@@ -156,7 +157,8 @@ def delay() -> Finding:
     figures = program.stats.as_dict()
     p50, p95 = figures["age_ms"]["p50"], figures["age_ms"]["p95"]
     found = f"{p50:.0f} ms in the middle, {p95:.0f} ms at worst but for 5 %; {figures['fps']:.0f} drawings a second"
-    do = f"for lip-sync, set your call app's or OBS's audio delay to about {round(p50, -1):.0f} ms plus your camera's own"
+    late = f"about {round(p50, -1):.0f} ms plus what your camera adds"
+    do = f"for lip-sync, set the audio delay of your call app or OBS to {late}"
     return Finding(what="delay", mark="ok", found=found, do=do)
 
 

@@ -140,6 +140,10 @@ class Decoder:
         if path.is_file() and len(entries) and self._stream.frames:
             last = entries[len(entries) - 1]
             return bool(last.pos + last.size > path.stat().st_size)
+        if path.is_file() and "matroska" in self._container.format.name:
+            declared = _matroska_size(path)
+            if declared is not None:
+                return declared > path.stat().st_size
         if not self._container.duration:
             return False
         start = (self._container.start_time or 0) / av.time_base
@@ -149,10 +153,27 @@ class Decoder:
         width, height = frame.width, frame.height
         aspect = self._stream.codec_context.sample_aspect_ratio
         if aspect is not None and aspect > 0 and aspect != 1:
-            width = max(1, round(width * aspect))
+            width = max(2, 2 * round(width * aspect / 2))
         image = frame.to_ndarray(format="rgb24", width=width, height=height)
         turns = round(frame.rotation / 90) % 4  # the container asks for this many quarters counter-clockwise
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else np.asarray(image, dtype=np.uint8)
+
+
+def _matroska_size(path: Path) -> int | None:
+    """Bytes that a Matroska or WebM file says it has; None when it was written without going back to say so."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    position = 4  # behind the id of the EBML header
+    for behind_id in (4, 0):  # the header, then the segment, whose id has four bytes too
+        if position >= len(head) or head[position] == 0:
+            return None
+        length = 9 - head[position].bit_length()
+        field = head[position : position + length]
+        size = int.from_bytes(field, "big") & ((1 << 7 * length) - 1)
+        if size == (1 << 7 * length) - 1:
+            return None  # unknown
+        position += length + size + behind_id
+    return position
 
 
 def _first_video(container: InputContainer) -> VideoStream:

@@ -45,7 +45,9 @@ class ProgressLine:
         if self._bar.disable or now < self._due:
             return
         self._due = now + REFRESH_S
-        text = "{fps:.0f} fps  {age_ms:.0f} ms old  {dropped} dropped  {faces} faces".format(**self._status())
+        status = self._status()
+        fps, age_ms = (round(float(status[name])) for name in ("fps", "age_ms"))
+        text = f"{fps} fps  {age_ms} ms old  {status['dropped']} dropped  {status['faces']} faces"
         self._bar.update(self._task, completed=delivered, description=text, refresh=True)
 
     def __enter__(self) -> Self:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from importlib import resources
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 _STEP = 16  # px between nodes of the warp grid: the fields are smooth, so full resolution would only cost time
-_NO_MAP: Floats = np.empty(0, dtype=np.float32)  # cv2.remap's second map, when the first holds x and y
+_NO_MAP: Any = None  # cv2.remap's second map, when the first holds x and y; OpenCV's stubs know of no None
 _LIGHT_SCALE = 0.7  # the two side-lit pictures are stored darker, so that neither of them clips
 
 # Landmarks of MediaPipe's mesh along each upper lid, lower lid and lid crease, in order of x.

@@ -38,7 +38,7 @@ def build(config: StreamConfig, *, say: Say) -> Program:
 
     Raises UserError; whatever had been opened by then is closed.
     """
-    plan = choose.choose(config, find_camera=find_camera, has_display=has_display)
+    plan = choose.choose(config, find_camera=find_camera, has_display=lambda: display_problem() is None)
     _check(config, plan)
     for line in plan.said:
         say(line)
@@ -87,8 +87,8 @@ def _check(config: StreamConfig, plan: choose.Plan) -> None:
     """What can be refused before anything is loaded."""
     if config.stats is not None and not config.stats.parent.is_dir():
         raise ConfigError(f"--stats: there is no folder {str(config.stats.parent)!r}; expected one; make it first")
-    if any(sink.kind == "window" for sink in plan.sinks) and not has_display():
-        raise SinkError("window: there is no display; expected a desktop; use --sink FILE or virtual-camera instead")
+    if any(sink.kind == "window" for sink in plan.sinks) and (problem := display_problem()) is not None:
+        raise SinkError(problem)
     odd = config.size is not None and any(side % 2 for side in config.size)
     if odd and any(sink.kind in ("video", "virtual-camera") for sink in plan.sinks):
         raise ConfigError("--size: expected even numbers for a clip or virtual camera; write for example 1280x720")
@@ -126,10 +126,11 @@ def find_camera() -> int | None:
     return next((camera.index for camera in list_cameras() if not camera.virtual), None)
 
 
-def has_display() -> bool:
+def display_problem() -> str | None:
+    """Why no window can be opened, and what to do; None when one can."""
     from realtime.sinks import window
 
-    return window.has_display()
+    return window.display_problem()
 
 
 def open_source(plan: choose.Plan, config: StreamConfig) -> Source:

@@ -21,7 +21,7 @@ def test_a_machine_that_can_draw_is_told_so_with_its_delay() -> None:
     able, text = examined()
     assert able
     assert "!!" not in text
-    for what in ("libraries", "camera", "display", "virtual camera", "engine openvino", "model lite", "face tracker"):
+    for what in ("libraries", "camera", "display", "virtual camera", "openvino engine", "lite model", "face tracker"):
         assert what in text
     assert "audio delay" in text
 
@@ -56,7 +56,7 @@ def test_without_libraries_nothing_else_that_needs_them_is_asked(monkeypatch: py
 
 def test_no_camera_and_no_display_are_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("realtime.sources.camera.list_cameras", list)
-    monkeypatch.setattr("realtime.sinks.window.has_display", lambda: False)
+    monkeypatch.setattr("realtime.sinks.window.display_problem", lambda: "window: no display; use a desktop")
     for finding in (doctor.check_camera(), doctor.check_display()):
         assert finding.mark == "--"
         assert finding.do

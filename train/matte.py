@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -61,13 +61,15 @@ def loss_terms(logits: Tensor, matte: Tensor) -> dict[str, Tensor]:
     Returns:
         ``bce`` (weighted towards the edge) and ``iou`` (1 - soft intersection over union, a picture at a time).
     """
-    full = F.interpolate(logits, size=matte.shape[-2:], mode="bilinear", align_corners=False)
-    local = F.avg_pool2d(matte, 15, 1, 7, count_include_pad=False)
-    weight = 1 + 3 * (4 * local * (1 - local))
-    bce = (F.binary_cross_entropy_with_logits(full, matte, reduction="none") * weight).mean()
-    soft = torch.sigmoid(full)
-    both = (soft * matte).sum((1, 2, 3))
-    either = (soft + matte - soft * matte).sum((1, 2, 3))
+    # Compared where the network decides: at twice the side, the loss costs as much as the network.
+    truth = F.interpolate(matte, size=logits.shape[-2:], mode="area")
+    around = F.avg_pool2d(F.avg_pool2d(truth, 4), 3, 1, 1, count_include_pad=False)
+    around = F.interpolate(around, size=logits.shape[-2:], mode="bilinear", align_corners=False)
+    weight = 1 + 3 * (4 * around * (1 - around))
+    bce = (F.binary_cross_entropy_with_logits(logits, truth, reduction="none") * weight).mean()
+    soft = torch.sigmoid(logits)
+    both = (soft * truth).sum((1, 2, 3))
+    either = (soft + truth - soft * truth).sum((1, 2, 3))
     return {"bce": bce, "iou": (1 - (both + 1) / (either + 1)).mean()}
 
 
@@ -114,53 +116,77 @@ def save(net: MatteNet, path: Path, facts: dict[str, object]) -> None:
     save_file(tensors, path, metadata={"facts": json.dumps(facts)})
 
 
-def train(*, data: Path, out: Path, minutes: float, batch: int, rate: float, seed: int, workers: int) -> float:
-    """Train for ``minutes`` and keep the averaged weights that score best on the held-out portraits.
+def _split(data: Path) -> tuple[list[Person], list[Person]]:
+    """Portraits to learn from, and those held out."""
+    with np.load(data) as arrays:
+        persons = people(arrays["photo"], arrays["matte"], arrays["inside"], arrays["oval"])
+    held = set(np.linspace(0, len(persons) - 1, HELD_OUT).astype(int).tolist())
+    return [p for i, p in enumerate(persons) if i not in held], [p for i, p in enumerate(persons) if i in held]
+
+
+def _step(net: MatteNet, optimiser: torch.optim.Optimizer, photo: Tensor, matte: Tensor) -> dict[str, float]:
+    """One step of gradient descent; returns the loss terms."""
+    net.train()
+    terms = loss_terms(net.logits(photo), matte)
+    optimiser.zero_grad(set_to_none=True)
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+    optimiser.step()
+    return {name: value.item() for name, value in terms.items()}
+
+
+def train(
+    *,
+    data: Path,
+    out: Path,
+    start: Path | None = None,
+    minutes: float = 25,
+    steps: int | None = None,
+    checks: int = 240,
+    batch: int = 16,
+    rate: float = 3e-3,
+    seed: int = 1,
+    workers: int = 1,
+) -> float:
+    """Train, from the weights ``start`` if given, and keep the averaged weights that score best on held-out portraits.
+
+    The schedule lasts ``minutes``, or exactly ``steps``, which repeats. ``checks`` scenes are scored ten times.
 
     Returns:
         The mean IoU on the held-out scenes.
     """
     torch.manual_seed(seed)
     cv2.setNumThreads(0)  # before the first call: a pool of threads does not survive the fork of the scene makers
-    with np.load(data) as arrays:
-        persons = people(arrays["photo"], arrays["matte"], arrays["inside"], arrays["oval"])
-    held = set(np.linspace(0, len(persons) - 1, HELD_OUT).astype(int).tolist())
-    seen = [p for i, p in enumerate(persons) if i not in held]
-    kept = [p for i, p in enumerate(persons) if i in held]
+    seen, kept = _split(data)
     rng = np.random.default_rng(7)
-    check = [collate([scene(kept, rng) for _ in range(20)]) for _ in range(12)]
-
-    net = MatteNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    check = [collate([scene(kept, rng) for _ in range(20)]) for _ in range(0, checks, 20)]
+    net = MatteNet()
+    if start:
+        net.load_state_dict(load_file(start))
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = copy.deepcopy(net)
     optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
     stream = DataLoader(Scenes(persons=seen, batch=batch, seed=seed), batch_size=None, num_workers=workers)
-    start, best, next_check, totals = time.monotonic(), 0.0, 0.1, dict[str, float]()
+    began, best, next_check = time.monotonic(), 0.0, 0.1
     for step, (photo, matte) in enumerate(replayed(stream, seed), 1):
-        done = (time.monotonic() - start) / (minutes * 60)
+        passed = (time.monotonic() - began) / 60
+        done = min(1.0, step / steps if steps else passed / minutes)
         for group in optimiser.param_groups:
-            group["lr"] = rate * min(1, step / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(done, 1))))
-        net.train()
-        terms = loss_terms(net.logits(photo), matte)
-        loss = terms["bce"] + terms["iou"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
+            group["lr"] = rate * min(1, step / 100) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+        terms = _step(net, optimiser, photo, matte)
         _average(mean, net, min(0.998, step / (step + 10)))
-        for name, value in terms.items():
-            totals[name] = 0.98 * totals.get(name, value.item()) + 0.02 * value.item()
-        if done >= next_check:
-            next_check = min(done + 0.1, 1.0) if done < 1 else 2.0
-            score = iou(mean, check)
-            print(
-                f"{done * minutes:5.1f} min  step {step}  "
-                + "  ".join(f"{k} {v:.4f}" for k, v in totals.items())
-                + f"  held-out IoU {score.mean():.4f}, worst {score.min():.4f}",
-                flush=True,
-            )
-            if score.mean() > best:
-                best = float(score.mean())
-                save(mean, out, {"seed": seed, "minutes": minutes, "step": step, "batch": batch, "held_out_iou": best})
+        if done < next_check:
+            continue
+        next_check = min(1.0, done + 0.1)
+        score = iou(mean, check)
+        said = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        print(
+            f"{passed:5.1f} min  step {step}  {said}  held-out IoU {score.mean():.4f}, worst {score.min():.4f}",
+            flush=True,
+        )
+        if score.mean() > best:
+            best = float(score.mean())
+            save(mean, out, {"seed": seed, "minutes": passed, "step": step, "batch": batch, "held_out_iou": best})
         if done >= 1:
             return best
     raise AssertionError("the stream of scenes is endless")
@@ -170,19 +196,26 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m train.matte", description="Teach the person matte.")
     parser.add_argument("--data", type=Path, required=True, help="portraits.npz, described at the top of this file")
     parser.add_argument("--out", type=Path, required=True, help="weights to write, .safetensors")
-    parser.add_argument("--minutes", type=float, default=22, help="length of the cosine schedule")
+    parser.add_argument("--start", type=Path, help="weights to go on from, .safetensors")
+    parser.add_argument("--minutes", type=float, default=25, help="length of the cosine schedule")
+    parser.add_argument("--steps", type=int, help="length in steps instead, which repeats exactly")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1, help="processes that make scenes")
     options = parser.parse_args(argv)
-    if not options.data.is_file():
-        parser.error(f"--data: expected an .npz file of portraits, got {options.data}, which is not a file")
+    for name, path in (("--data", options.data), ("--start", options.start)):
+        if path and not path.is_file():
+            parser.error(f"{name}: expected a file, got {path}, which is not one; see --help")
+    if not options.out.parent.is_dir():
+        parser.error(f"--out: expected a file in a folder that exists, got {options.out}; make the folder first")
     torch.set_num_threads(1)
     best = train(
         data=options.data,
         out=options.out,
+        start=options.start,
         minutes=options.minutes,
+        steps=options.steps,
         batch=options.batch,
         rate=options.rate,
         seed=options.seed,

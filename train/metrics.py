@@ -1,8 +1,8 @@
 """Figures that compare ink drawings.
 
-Every function takes drawings as uint8 (H, W) arrays, 0 = ink, 255 = paper. *Ink* is every pixel darker than 128. Distances are in
-pixels and speak of the 512 square. An empty drawing has no distance to anything: ``chamfer`` is infinite and the F1 figures are 0,
-unless both drawings are empty, which is a perfect match.
+Every function takes drawings as uint8 (H, W) arrays, 0 = ink, 255 = paper. *Ink* is every pixel darker than 128.
+Distances are in pixels and speak of the 512 square. An empty drawing has no distance to anything: ``chamfer`` is
+infinite and the F1 figures are 0, unless both drawings are empty, which is a perfect match.
 """
 
 import cv2
@@ -30,7 +30,7 @@ def ink_of(drawing: Drawing) -> Mask:
 
 
 def outline_of(ink: Mask) -> Mask:
-    """The ink minus its 3x3 erosion: solid masses keep only their border. The picture's own border is not an outline."""
+    """The ink minus its 3x3 erosion: solid masses keep only their border. The picture's own border is no outline."""
     eroded = cv2.erode(ink.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     return ink & ~eroded
 
@@ -46,7 +46,7 @@ def chamfer(a: Drawing, b: Drawing) -> float:
 
 
 def ink_f1(drawing: Drawing, reference: Drawing, *, tolerance_px: float = 2.0) -> float:
-    """F1 (0..1) of the ink: precision and recall count ink pixels within ``tolerance_px`` of the other drawing's ink."""
+    """F1 (0..1) of the ink: precision and recall count pixels within ``tolerance_px`` of the other's ink."""
     return _f1(*_pair(drawing, reference), tolerance_px)
 
 
@@ -78,8 +78,8 @@ def grey_away_from_ink(drawing: Drawing) -> float:
 def thin_stroke_width(drawing: Drawing) -> float:
     """Mean width (px) of the thin strokes; nan when there is none.
 
-    Twice the mean of the exact L2 distance transform on its ridge (local 3x3 maxima), over ink whose 9x9 neighbourhood has no
-    distance of 4 px or more. It reads 1 and 2 px lines as 2, and 3 px lines as 4.
+    Twice the mean of the exact L2 distance transform on its ridge (local 3x3 maxima), over ink whose 9x9
+    neighbourhood has no distance of 4 px or more. It reads 1 and 2 px lines as 2, and 3 px lines as 4.
     """
     ink = ink_of(drawing).astype(np.uint8)
     distance = cv2.distanceTransform(ink, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -103,7 +103,9 @@ def report(drawing: Drawing, reference: Drawing) -> dict[str, float]:
 
 def _pair(a: Drawing, b: Drawing) -> tuple[Mask, Mask]:
     if a.shape != b.shape:
-        raise ValueError(f"drawings differ in size; expected equal shapes; got {a.shape} and {b.shape}; resize one first")
+        raise ValueError(
+            f"drawings differ in size; expected equal shapes; got {a.shape} and {b.shape}; resize one first"
+        )
     return ink_of(a), ink_of(b)
 
 

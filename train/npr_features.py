@@ -1,55 +1,97 @@
 """The face: eyes, brows and nostrils from tone; jaw, nose wings and lips as strokes along the mesh."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from train.npr_lines import Image, Pen, local_mean
-from train.npr_masks import SIZE, Points, Regions, ramp
+from train.npr_geometry import SIZE, Image, Points, blur, ramp
+from train.npr_lines import Pen, gradient, local_mean
+from train.npr_masks import Regions
 from train.npr_paths import Stroke, best_path, resample, stroke
 
+JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454)
 STROKES = (
-    Stroke(name="jaw", curve=(234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454), reach_px=16, needs=0.03),
-    Stroke(name="right wing", curve=(131, 49, 48, 64, 98), reach_px=5, needs=0.012),
-    Stroke(name="left wing", curve=(360, 279, 278, 294, 327), reach_px=5, needs=0.012),
-    Stroke(name="upper lip", curve=(61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291), reach_px=4, needs=0.06),
-    Stroke(name="lower lip", curve=(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291), reach_px=4, needs=0.06),
-    Stroke(name="mouth, above", curve=(61, 78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 291), reach_px=4, needs=0.0),
-    Stroke(name="mouth, below", curve=(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308), reach_px=3, needs=0.02),
-)  # fmt: skip
+    Stroke(name="jaw", curve=JAW, follows="edge", reach_px=16, needs=0.03, clear_px=5),
+    Stroke(name="right wing", curve=(131, 49, 48, 64, 98), follows="edge", reach_px=5, needs=0.012, clear_px=2),
+    Stroke(name="left wing", curve=(360, 279, 278, 294, 327), follows="edge", reach_px=5, needs=0.012, clear_px=2),
+    Stroke(
+        name="upper lip", curve=(61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291), follows="lip", reach_px=4, needs=0.06
+    ),
+    Stroke(
+        name="lower lip",
+        curve=(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
+        follows="lip",
+        reach_px=4,
+        needs=0.06,
+    ),
+    Stroke(
+        name="mouth, above",
+        curve=(61, 78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 291),
+        follows="mouth",
+        reach_px=4,
+        needs=0.0,
+    ),
+    Stroke(
+        name="mouth, below",
+        curve=(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
+        follows="mouth",
+        reach_px=3,
+        needs=0.02,
+        only_open=True,
+    ),
+)
+OPEN_MOUTH_PX = 4.0
 
 
-def face_strokes(light: Image, lab: npt.NDArray[np.uint8], r: Regions, landmarks: Points, ink: Image) -> Image:
-    """Strokes that follow known contours where the photo shows at least a faint edge and no line is drawn yet."""
-    calm = cv2.GaussianBlur(light, (0, 0), 1.3)
-    edge = np.hypot(cv2.Sobel(calm, cv2.CV_32F, 1, 0), cv2.Sobel(calm, cv2.CV_32F, 0, 1)) / (calm + 0.1)
-    red = cv2.GaussianBlur(lab[..., 1].astype(np.float32) / 255, (0, 0), 1.3)
-    warm = np.hypot(cv2.Sobel(red, cv2.CV_32F, 1, 0), cv2.Sobel(red, cv2.CV_32F, 0, 1)) / 0.5
-    valley = np.clip(cv2.GaussianBlur(light, (0, 0), 3.0) - cv2.GaussianBlur(light, (0, 0), 0.8), 0, None) / (calm + 0.1) * 4
+class Evidence(NamedTuple):
+    """What strokes follow, float32 (512, 512) each, relative to the light around."""
+
+    edge: Image
+    lip: Image  # edges of light and of redness
+    mouth: Image  # dark valleys, and edges when the mouth is open
+
+    @classmethod
+    def of(cls, light: Image, redness: Image, open_mouth: bool) -> "Evidence":
+        """Read it from lightness and from redness (the a channel of LAB), both 0..1."""
+        calm = blur(light, 1.3)
+        edge = np.hypot(*gradient(calm)) / (calm + 0.1)
+        warm = np.hypot(*gradient(blur(redness, 1.3))) / 0.5
+        valley = np.clip(blur(light, 3.0) - blur(light, 0.8), 0, None) / (calm + 0.1) * 4
+        edge_in_mouth = 0.5 if open_mouth else 0.0
+        return cls(*(np.minimum(e, 0.6) for e in (edge, edge + warm, valley + edge_in_mouth * edge)))
+
+
+def face_strokes(light: Image, redness: Image, r: Regions, landmarks: Points, ink: Image) -> Image:
+    """Strokes, float32 (512, 512) in 0..1, along known contours where the photo shows at least a faint edge.
+
+    The jaw and the nose wings only fill gaps: they keep clear of the lines drawn already (``ink``).
+    """
+    open_mouth = float(np.linalg.norm(landmarks[13] - landmarks[14])) >= OPEN_MOUTH_PX
+    evidence = Evidence.of(light, redness, open_mouth)
     out = np.zeros_like(light)
-    gap = float(np.linalg.norm(landmarks[13] - landmarks[14]))
     for s in STROKES:
-        mouth, lip = s.name.startswith("mouth"), s.name.endswith("lip")
-        if s.name == "mouth, below" and gap < 4:
+        if s.only_open and not open_mouth:
             continue
-        evidence = valley + (0.0 if gap < 4 else 0.5) * edge if mouth else edge + warm if lip else edge
-        path, met = best_path(np.minimum(evidence, 0.6), resample(landmarks[list(s.curve)]), s.reach_px, 0.02)
+        curve = resample(landmarks[list(s.curve)])
+        path, met = best_path(getattr(evidence, s.follows), curve, reach_px=s.reach_px, stiffness=0.02)
         k = min(15, len(met) // 2 * 2 - 1)
         met = np.convolve(np.pad(met, k // 2, "edge"), np.ones(k) / k, "valid")
-        at = np.clip(np.round(path).astype(int), 0, SIZE - 1)
-        free = r.hair[at[:, 1], at[:, 0]] < 0.5
-        if s.name == "jaw" or s.name.endswith("wing"):
-            size = 11 if s.name == "jaw" else 5
-            near = cv2.dilate((ink > 0.5).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
-            free &= near[at[:, 1], at[:, 0]] == 0
-        width = np.interp(met, [s.needs, s.needs + 0.15], [1.1, 2.0])
-        out = np.maximum(out, stroke(path, (met >= s.needs) & free, width))
+        x, y = np.clip(np.round(path).astype(int), 0, SIZE - 1).T
+        visible = (met >= s.needs) & (r.hair[y, x] < 0.5)
+        if s.clear_px:
+            size = (2 * s.clear_px + 1, 2 * s.clear_px + 1)
+            near = cv2.dilate((ink > 0.5).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size))
+            visible &= np.asarray(near)[y, x] == 0
+        width: npt.NDArray[np.float64] = np.interp(met, [s.needs, s.needs + 0.15], [1.1, 2.0])
+        out = np.maximum(out, stroke(path, visible, width))
     return out
 
 
 def feature_ink(pen: Pen, r: Regions) -> Image:
     """Dark masses inside the face: pupils, lashes, nostrils, brows, the open mouth."""
-    fine = cv2.GaussianBlur(pen.light, (0, 0), 0.7)
+    fine = blur(pen.light, 0.7)
     around = local_mean(fine, r.face * (1 - r.brows) * (1 - r.eyes) * r.skin + 1e-3, 22)
     ratio = fine / (around + 0.02)
     lids = float(np.median(ratio[r.eyes > 0.5])) if (r.eyes > 0.5).any() else 0.8
@@ -58,7 +100,7 @@ def feature_ink(pen: Pen, r: Regions) -> Image:
     for disc in r.irises:
         eye = np.maximum(eye, iris_ink(ratio, disc))
     nostril = (1 - ramp(ratio, 0.42, 0.50)) * ramp(r.nose_base, 0.4, 0.7)
-    cavity = (1 - ramp(cv2.GaussianBlur(ratio, (0, 0), 1.0), 0.30, 0.36)) * ramp(r.mouth, 0.4, 0.7)
+    cavity = (1 - ramp(blur(ratio, 1.0), 0.30, 0.36)) * ramp(r.mouth, 0.4, 0.7)
     return np.maximum(np.maximum(eye, nostril), np.maximum(cavity, brow_ink(pen, around, r)))
 
 

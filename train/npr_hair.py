@@ -1,10 +1,10 @@
 """Hair and beards: black masses broken up by white strands."""
 
-import cv2
 import numpy as np
 
-from train.npr_lines import Image, Pen, local_mean
-from train.npr_masks import Regions, ramp
+from train.npr_geometry import Image, blur, ramp
+from train.npr_lines import Pen, local_mean
+from train.npr_masks import Regions
 
 
 def strands(pen: Pen, mask: Image) -> Image:
@@ -15,25 +15,32 @@ def strands(pen: Pen, mask: Image) -> Image:
 
 
 def hair_ink(pen: Pen, r: Regions) -> Image:
-    """Tone decides how black the hair is, strands break it up; fair hair is black too, white hair mostly lines."""
+    """Ink of the hair, float32 (512, 512) in 0..1.
+
+    Tone decides how black the hair is, strands break it up. Fair hair is drawn black too, white hair mostly in lines.
+    Towards the face only the darkest strands remain, so that the hairline is no hard cut.
+    """
     mask = r.hair + 1e-4
-    tone = cv2.GaussianBlur(pen.flowing, (0, 0), 2.0)
+    tone = blur(pen.flowing, 2.0)
     mean = local_mean(tone, mask, 30)
     overall = float((tone * mask).sum() / mask.sum())
     spread = np.sqrt(local_mean((tone - mean) ** 2, mask, 16)) + 0.05
     level = 0.7 * mean + 0.3 * overall
     bias = float(np.interp(overall, [0.15, 0.30, 0.45, 0.60, 0.80], [1.1, 1.1, 0.8, 0.25, -0.4]))
-    dark = bias + (level - tone) / spread + float(np.interp(overall, [0.6, 0.8], [1.0, 1.4])) * strands(pen, mask)
-    dark = dark + 1.0 - ramp(tone, 0.06, 0.14)
-    dark = dark - 2.5 * (1 - ramp(r.hair_soft, 0.15, 0.85))
+    detail = float(np.interp(overall, [0.6, 0.8], [1.0, 1.4]))
+    dark = bias + (level - tone) / spread + detail * strands(pen, mask)
+    dark = dark + 1.0 - ramp(tone, 0.06, 0.14) - 2.5 * (1 - ramp(r.hair_soft, 0.15, 0.85))
     return ramp(dark, -0.12, 0.12) * ramp(r.hair_soft, 0.05, 0.25)
 
 
 def beard_ink(pen: Pen, r: Regions) -> Image:
-    """Beards and moustaches: darker than the cheeks, low on the face, off the lips."""
+    """Ink of beards and moustaches, float32 (512, 512) in 0..1: darker than the cheeks, low on the face, off the lips.
+
+    Whether there is a beard at all is told by the chin and the upper lip together, so that shade on one side is none.
+    """
     # Each cheek lights its own side, so that shade is no beard.
-    cheek = local_mean(pen.light, r.bare + 1e-6, 40) + 0.02
-    ratio = cv2.GaussianBlur(pen.flowing, (0, 0), 1.0) / cheek
+    cheek = local_mean(pen.light, r.cheeks + 1e-6, 40) + 0.02
+    ratio = blur(pen.flowing, 1.0) / cheek
     level = min(
         float(np.percentile(ratio[spot], 35)) if spot.any() else 1.0 for spot in (r.chin > 0.5, r.upper_lip > 0.5)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def probe() -> str | None:
     return None
 
 
-def choose(manifest: Manifest) -> tuple[str, str]:
+def choose(_manifest: Manifest) -> tuple[str, str]:
     """Precision, and why (empty: nothing to say)."""
     return "fp32", ""
 
@@ -46,13 +46,27 @@ def open_session(path: Path, *, kind: Kind, precision: str, threads: int | None)
     """
     if reason := probe():
         raise EngineError(f"engine onnxruntime: {reason}")
-    return OrtSession(path=path, kind=kind, threads=usable_threads(threads))
+    return OrtSession(path=path, kind=kind, precision=precision, threads=usable_threads(threads))
+
+
+def run_graph(model: bytes, feeds: Sequence[Mapping[str, NDArray[np.generic]]]) -> list[NDArray[np.uint8]]:
+    """Run a serialised graph as it is, batches as batches: what an export is checked with.
+
+    Raises:
+        EngineError: ONNX Runtime is not installed.
+    """
+    if reason := probe():
+        raise EngineError(f"engine onnxruntime: {reason}")
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return [session.run(None, dict(feed))[0] for feed in feeds]
 
 
 class OrtSession:
     """One graph in ONNX Runtime."""
 
-    def __init__(self, *, path: Path, kind: Kind, threads: int) -> None:
+    def __init__(self, *, path: Path, kind: Kind, precision: str, threads: int) -> None:
         import onnxruntime as ort
         from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
@@ -74,7 +88,7 @@ class OrtSession:
         )
         self._path = path
         self._output = OUTPUT[kind]
-        self.name = "onnxruntime fp32"
+        self.name = f"onnxruntime {precision}"
         self.device = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
         try:
             self._session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

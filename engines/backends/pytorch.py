@@ -35,7 +35,7 @@ def probe() -> str | None:
     return None
 
 
-def choose(manifest: Manifest) -> tuple[str, str]:
+def choose(_manifest: Manifest) -> tuple[str, str]:
     """Precision, and why (empty: nothing to say)."""
     return "fp32", ""
 
@@ -59,20 +59,20 @@ def open_session(path: Path, *, kind: Kind, precision: str, threads: int | None)
     """
     if kind != "drawing":
         raise EngineError("engine torch: draws portraits only; find the matte with openvino or onnxruntime")
-    return TorchSession(generator=_read(path)[0], threads=usable_threads(threads))
+    return TorchSession(generator=_read(path)[0], precision=precision, threads=usable_threads(threads))
 
 
 class TorchSession:
     """One drawer in eager torch. The thread count is torch's own, one for the whole process."""
 
-    def __init__(self, *, generator: Any, threads: int) -> None:
+    def __init__(self, *, generator: Any, precision: str, threads: int) -> None:
         import torch
 
         from apdgan.drawer import PortraitDrawer
 
         torch.set_num_threads(threads)
         self._drawer: Any = PortraitDrawer(generator).eval()
-        self.name = "torch fp32"
+        self.name = f"torch {precision}"
         self.device = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
 
     def run(self, arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.uint8]:

@@ -113,7 +113,7 @@ class UrlSource:
 
     def _open(self) -> Decoder:
         # Little probing: a camera's pictures are wanted now, and its format is told by the first few.
-        options = {"analyzeduration": "1000000", "fflags": "nobuffer"}
+        options = {"analyzeduration": "1000000"}
         if self._scheme.startswith("rtsp"):
             options["rtsp_transport"] = "tcp"  # lost UDP packets would show as torn pictures
         begun = time.monotonic()

@@ -51,9 +51,7 @@ class FakeEngine:
         self._fail_at = fail_at
         self._seconds = seconds
 
-    def draw(
-        self, photo: NDArray[np.uint8], boxes: NDArray[np.int32], matte: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
+    def draw(self, photo: NDArray[np.uint8], boxes: NDArray[np.int32], matte: NDArray[np.uint8]) -> NDArray[np.uint8]:
         assert photo.dtype == matte.dtype == np.uint8
         assert boxes.dtype == np.int32
         if len(self.batches) == self._fail_at:

@@ -22,7 +22,7 @@ def test_a_face_becomes_ink_on_paper_where_it_was() -> None:
     assert out.image.shape == (240, 320, 3)
     drawn = np.argwhere(out.image[..., 0] < 128)
     assert drawn.min(0).min() >= 50  # nothing but inside the face's square
-    assert (np.abs(drawn.mean(0) - (120, 160)) < 3).all()
+    assert (np.abs(drawn.mean(0) - (118, 160)) < 3).all()
 
 
 def test_a_composed_frame_keeps_index_and_times() -> None:

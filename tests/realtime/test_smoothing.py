@@ -1,0 +1,150 @@
+import time
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtime.core import Drawing, Portrait
+from realtime.smoothing import InkSmoother, OneEuro, make_smoother
+
+
+def drawing(ink: NDArray[np.uint8], photo: NDArray[np.uint8]) -> Drawing:
+    portrait = Portrait(
+        photo=photo,
+        landmarks=np.zeros((5, 2), np.float32),
+        matte=np.full((512, 512), 255, np.uint8),
+        matrix=np.eye(2, 3, dtype=np.float32),
+        face_id=0,
+    )
+    return Drawing(ink=ink, portrait=portrait)
+
+
+def flickering(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Ink that comes and goes on its own."""
+    return np.where(rng.random((512, 512)) < 0.5, 0, 255).astype(np.uint8)
+
+
+def photo(seed: int = 0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(30, 220, (32, 32, 3), dtype=np.uint8)
+    return cv2.resize(noise, (512, 512), interpolation=cv2.INTER_CUBIC)
+
+
+def noisy(base: NDArray[np.uint8], rng: np.random.Generator, sigma: float) -> NDArray[np.uint8]:
+    return np.clip(base + rng.normal(0, sigma, base.shape), 0, 255).astype(np.uint8)
+
+
+def test_the_first_value_passes_unchanged() -> None:
+    assert OneEuro(min_cutoff_hz=1, beta=0)(np.array([3.0, 4.0]), 10.0).tolist() == [3.0, 4.0]
+
+
+def test_rest_is_calm_and_motion_is_prompt() -> None:
+    rng = np.random.default_rng(0)
+    at_rest = OneEuro(min_cutoff_hz=1, beta=10)
+    still = [at_rest(rng.normal(0, 0.01, 2), index / 30)[0] for index in range(200)]
+    assert np.std(still[30:]) < 0.006
+    moving = OneEuro(min_cutoff_hz=1, beta=10)
+    late = [index / 30 - moving(np.array([index / 30, 0.0]), index / 30)[0] for index in range(60)]
+    assert max(late[30:]) < 0.03  # one width a second
+    slow = OneEuro(min_cutoff_hz=1, beta=0)
+    assert index_lag(slow) > 0.1
+
+
+def index_lag(filter_: OneEuro) -> float:
+    return max(index / 30 - float(filter_(np.array([index / 30, 0.0]), index / 30)[0]) for index in range(60))
+
+
+def test_the_rate_of_frames_does_not_change_the_filter() -> None:
+    def step_after(seconds: float, fps: int) -> float:
+        one = OneEuro(min_cutoff_hz=1, beta=0)
+        one(np.zeros(1), 0.0)
+        return float([one(np.ones(1), index / fps)[0] for index in range(1, int(seconds * fps) + 1)][-1])
+
+    assert step_after(0.2, 60) == pytest.approx(step_after(0.2, 30), abs=0.05)
+
+
+@pytest.mark.parametrize("time_now", [0.0, 9.0])
+def test_a_gap_or_a_step_back_starts_afresh(time_now: float) -> None:
+    one = OneEuro(min_cutoff_hz=0.1, beta=0)
+    one(np.zeros(1), 5.0)
+    assert one(np.ones(1), time_now)[0] == 1.0
+
+
+def test_strength_0_is_the_drawing_itself() -> None:
+    rng, smoother = np.random.default_rng(0), make_smoother()
+    for _ in range(3):
+        one = drawing(flickering(rng), photo())
+        assert smoother.smooth(one, 0.0) is one
+
+
+def test_ink_stays_where_the_photo_stays_in_spite_of_noise() -> None:
+    rng, smoother = np.random.default_rng(0), make_smoother()
+    raw, smooth = [], []
+    for _ in range(20):
+        one = drawing(flickering(rng), noisy(photo(), rng, 6))
+        raw.append(one.ink.astype(float))
+        smooth.append(smoother.smooth(one, 1.0).ink.astype(float))
+    change = [np.abs(np.diff(frames[5:], axis=0)).mean() for frames in (raw, smooth)]
+    assert change[1] < 0.2 * change[0]
+
+
+def test_more_strength_is_calmer() -> None:
+    def change(strength: float) -> float:
+        rng, smoother = np.random.default_rng(0), make_smoother()
+        seen = [smoother.smooth(drawing(flickering(rng), photo()), strength).ink.astype(float) for _ in range(12)]
+        return float(np.abs(np.diff(seen[4:], axis=0)).mean())
+
+    assert change(1.0) < 0.6 * change(0.5) < 0.6 * change(0.1)
+
+
+def test_an_eye_that_closes_is_closed_at_once_while_the_rest_stays() -> None:
+    smoother, rng = make_smoother(), np.random.default_rng(0)
+    open_photo, shut_photo = photo(), photo()
+    shut_photo[220:260, 160:240] = 235 - shut_photo[220:260, 160:240]
+    open_ink = np.full((512, 512), 255, np.uint8)
+    open_ink[225:255, 170:230] = 0
+    shut_ink = np.full((512, 512), 255, np.uint8)
+    shut_ink[400:420] = flickering(rng)[400:420]
+    for _ in range(10):
+        smoother.smooth(drawing(open_ink, open_photo), 1.0)
+    out = smoother.smooth(drawing(shut_ink, shut_photo), 1.0).ink
+    assert out[225:255, 170:230].min() > 230
+    assert out[400:420].min() > 200  # 0.85 of paper, 0.15 of the new ink
+
+
+def test_slow_change_is_not_kept_for_ever() -> None:
+    """A photo that drifts by less than the noise floor a frame: the ink still follows."""
+    smoother = make_smoother()
+    before, after = np.zeros((512, 512), np.uint8), np.full((512, 512), 255, np.uint8)
+    for _ in range(5):
+        smoother.smooth(drawing(before, photo(0)), 1.0)
+    for step in range(1, 31):
+        mix = cv2.addWeighted(photo(0), 1 - step / 30, photo(1), step / 30, 0)
+        out = smoother.smooth(drawing(after, mix), 1.0)
+    assert out.ink.min() > 240
+
+
+def test_another_picture_lets_everything_go() -> None:
+    smoother = make_smoother()
+    smoother.smooth(drawing(np.zeros((512, 512), np.uint8), photo(0)), 1.0)
+    fresh = drawing(np.full((512, 512), 255, np.uint8), photo(1))
+    assert np.array_equal(smoother.smooth(fresh, 1.0).ink, fresh.ink)
+
+
+def test_a_lamp_that_dims_is_no_movement() -> None:
+    smoother, rng = make_smoother(), np.random.default_rng(0)
+    kept = np.zeros((512, 512), np.uint8)
+    smoother.smooth(drawing(kept, photo()), 1.0)
+    dim = np.clip(photo().astype(int) - 25, 0, 255).astype(np.uint8)
+    out = smoother.smooth(drawing(flickering(rng), dim), 1.0)
+    assert out.ink.mean() < 60
+
+
+def test_a_face_costs_at_most_three_milliseconds() -> None:
+    rng, smoother, spent = np.random.default_rng(0), InkSmoother(), []
+    frames = [drawing(flickering(rng), noisy(photo(), rng, 4)) for _ in range(4)]
+    for index in range(40):
+        start = time.perf_counter()
+        smoother.smooth(frames[index % 4], 0.5)
+        spent.append(time.perf_counter() - start)
+    assert min(spent) <= 0.003  # the quickest: other work on the machine only ever adds
