@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.choose import available, engine_names, load, load_matte
+from engines.choose import engine_names, load, load_matte
 from engines.compare import FASTER, FP32_MAX, SAME_INK_IOU, SAME_MEAN, Difference, difference, worst
 from engines.contract import Engine, MatteEngine
 from engines.errors import EngineError, ModelError
@@ -197,9 +197,6 @@ def _try(
     model: Path, backend: str, manifest: Manifest, threads: int | None, passed_over: dict[str, str]
 ) -> Engine | MatteEngine | None:
     """The engine, or None with the reason put into ``passed_over``."""
-    if reason := available().get(backend.split("-")[0]):
-        passed_over[backend] = reason
-        return None
     try:
         return _load(model, backend, manifest, threads)
     except EngineError as error:

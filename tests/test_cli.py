@@ -198,7 +198,7 @@ def test_a_clip_that_breaks_off_is_drawn_as_far_as_it_goes_then_refused(run: Run
 def test_a_full_disk_is_told_in_one_line(run: Run, name: str) -> None:
     Path(name).symlink_to("/dev/full")
     sink = ["--sink", name] if name == "full.mkv" else ["--sink", "null", "--stats", name]
-    code, _, err = run("--source", "demo", "--seconds", "3", *sink)
+    code, _, err = run("--source", "demo", "--frames", "8", *sink)
     assert code == 2
     assert err.count("\n") == 1
     assert "space" in err

@@ -30,7 +30,7 @@ from train.matte_people import Person, people
 from train.matte_scenes import scene
 
 HELD_OUT = 40
-"""Portraits kept back, spread over the set, for choosing between checkpoints."""
+"""Portraits kept back, spread over the set, for choosing between checkpoints; of a small set, a quarter."""
 
 
 class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
@@ -120,7 +120,7 @@ def _split(data: Path) -> tuple[list[Person], list[Person]]:
     """Portraits to learn from, and those held out."""
     with np.load(data) as arrays:
         persons = people(arrays["photo"], arrays["matte"], arrays["inside"], arrays["oval"])
-    held = set(np.linspace(0, len(persons) - 1, HELD_OUT).astype(int).tolist())
+    held = set(np.linspace(0, len(persons) - 1, min(HELD_OUT, len(persons) // 4)).astype(int).tolist())
     return [p for i, p in enumerate(persons) if i not in held], [p for i, p in enumerate(persons) if i in held]
 
 
@@ -159,7 +159,7 @@ def train(
     cv2.setNumThreads(0)  # before the first call: a pool of threads does not survive the fork of the scene makers
     seen, kept = _split(data)
     rng = np.random.default_rng(7)
-    check = [collate([scene(kept, rng) for _ in range(20)]) for _ in range(0, checks, 20)]
+    check = [collate([scene(kept, rng) for _ in range(min(20, checks))]) for _ in range(0, checks, 20)]
     net = MatteNet()
     if start:
         net.load_state_dict(load_file(start))

@@ -112,6 +112,29 @@ def _shapes(side: int, rng: Rng) -> Picture:
     return out
 
 
+FOLIAGE = np.array(
+    [(40, 70, 30), (70, 110, 45), (110, 150, 70), (25, 40, 28), (150, 60, 35), (190, 110, 40), (215, 120, 150)]
+)
+"""Colours of leaves and blossom, RGB."""
+
+
+def _leaves(side: int, rng: Rng) -> Picture:
+    """Foliage from dark depth to lit front: leaves or blossom of one or two colours, painted back to front."""
+    tones = FOLIAGE[rng.integers(len(FOLIAGE), size=2)] / 255
+    out = np.ascontiguousarray(
+        _plain(side, rng) if rng.random() < 0.4 else _clouds(side, rng) * tones[0].astype(np.float32)
+    )
+    count = int(rng.integers(30, 260))
+    size = float(np.exp(rng.uniform(1.2, 3.4)))
+    for index in range(count):
+        lit = (0.25 + 0.75 * index / count) * float(np.exp(rng.normal(0, 0.35)))
+        colour = [float(v) for v in np.clip(tones[index % 2] * lit * 1.5 + rng.normal(0, 0.03, 3), 0, 1)]
+        axes = (int(size * np.exp(rng.normal(0, 0.4))) + 1, int(size * rng.uniform(0.2, 0.8)) + 1)
+        at = [int(v) for v in rng.uniform(0, side, 2)]
+        cv2.ellipse(out, at, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+    return out
+
+
 def _clothes(side: int, other: NDArray[np.uint8], rng: Rng) -> Picture:
     """A magnified piece of somebody's clothes or flag, which is real texture without a face."""
     height = other.shape[0]
@@ -137,7 +160,7 @@ def _alike(side: int, person: Picture, matte: NDArray[np.float32], rng: Rng) -> 
 
 def backdrop(side: int, person: Picture, matte: NDArray[np.float32], other: NDArray[np.uint8], rng: Rng) -> Picture:
     """A background (side, side, 3) float32 0..1 for ``person``; ``other`` is any other portrait, uint8."""
-    kind = int(rng.choice(8, p=[0.2, 0.17, 0.2, 0.06, 0.11, 0.12, 0.06, 0.08]))
+    kind = int(rng.choice(9, p=[0.15, 0.13, 0.17, 0.04, 0.09, 0.1, 0.06, 0.1, 0.16]))
     if kind == 0:
         out = _plain(side, rng)
     elif kind == 1:
@@ -152,6 +175,8 @@ def backdrop(side: int, person: Picture, matte: NDArray[np.float32], other: NDAr
         out = _shapes(side, rng)
     elif kind == 6:
         out = _clothes(side, other, rng)
+    elif kind == 8:
+        out = _leaves(side, rng)
     else:
         out = _alike(side, person, matte, rng)
     if rng.random() < 0.6:
@@ -160,6 +185,8 @@ def backdrop(side: int, person: Picture, matte: NDArray[np.float32], other: NDAr
         out = out * (
             1 + (noise(side, side / float(rng.uniform(1, 4)), rng)[..., None] - 0.5) * float(rng.uniform(0, 0.5))
         )
+    if rng.random() < 0.2:  # a room darker than the person
+        out = out * float(rng.uniform(0.08, 0.6))
     if rng.random() < 0.25:  # the shadow a person casts on the wall
         move = np.array([[1, 0, rng.normal(0, 12)], [0, 1, rng.uniform(-4, 14)]])
         cast = cv2.GaussianBlur(cv2.warpAffine(matte, move, (side, side)), (0, 0), float(rng.uniform(3, 14)))

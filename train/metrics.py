@@ -32,7 +32,7 @@ def ink_of(drawing: Drawing) -> Mask:
 def outline_of(ink: Mask) -> Mask:
     """The ink minus its 3x3 erosion: solid masses keep only their border. The picture's own border is no outline."""
     eroded = cv2.erode(ink.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
-    return ink & ~eroded
+    return np.asarray(ink & ~eroded)
 
 
 def chamfer(a: Drawing, b: Drawing) -> float:

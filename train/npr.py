@@ -39,7 +39,7 @@ def draw(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) -> npt.N
     light, redness = (lab[..., k].astype(np.float32) / 255 for k in (0, 1))
 
     # Before a dark wall the line of the cheek runs just outside the person.
-    near_body = ramp(cv2.dilate(r.body, np.ones((7, 7), np.uint8)), 0.36, 0.46)
+    near_body = ramp(np.asarray(cv2.dilate(r.body, np.ones((7, 7), np.uint8)), np.float32), 0.36, 0.46)
     body = ramp(r.body, 0.36, 0.46)
     drawn_apart = np.maximum(r.lips, r.brows * (1 - ramp(r.eyes, 0.2, 0.6)))
     ink = contour_ink(light, r) * (1 - ramp(drawn_apart, 0.3, 0.7)) * near_body
@@ -85,10 +85,10 @@ def silhouette_ink(ink: Image, r: Regions, chin_y: float) -> Image:
     """The outline of head and neck where no line was found, as on a bald head before a bright wall."""
     body = (blur(r.body, 2.5) > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(body, cv2.DIST_L2, 3)
-    ring = ((depth > 0.5) & (depth < 2.6)).astype(np.float32)
+    edge = ((depth > 0.5) & (depth < 2.6)).astype(np.float32)
     near = cv2.dilate((ink > 0.5).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15)))
     below = np.arange(SIZE, dtype=np.float32)[:, None] - chin_y
-    ring = ring * (1 - near) * (1 - ramp(below, 60, 70))
+    ring = edge * (1 - near) * (1 - ramp(below, 60, 70))
     border = np.zeros_like(ring)
     border[3:-3, 3:-3] = 1
     return ramp(blur(ring, 0.7), 0.35, 0.65) * border
@@ -105,7 +105,8 @@ def finish(ink: Image, r: Regions) -> npt.NDArray[np.uint8]:
     keep = area >= np.where(on_skin, 16, 6)
     keep[0] = False
     near = cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(255 - np.round(255 * ink * near), dtype=np.uint8)
+    core = cv2.erode(black.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(255 - np.round(255 * np.maximum(ink, core) * near), dtype=np.uint8)
 
 
 def _check(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) -> None:

@@ -77,14 +77,14 @@ def face_strokes(light: Image, redness: Image, r: Regions, landmarks: Points, in
         curve = resample(landmarks[list(s.curve)])
         path, met = best_path(getattr(evidence, s.follows), curve, reach_px=s.reach_px, stiffness=0.02)
         k = min(15, len(met) // 2 * 2 - 1)
-        met = np.convolve(np.pad(met, k // 2, "edge"), np.ones(k) / k, "valid")
+        proof = np.convolve(np.pad(met, k // 2, "edge"), np.ones(k) / k, "valid")
         x, y = np.clip(np.round(path).astype(int), 0, SIZE - 1).T
-        visible = (met >= s.needs) & (r.hair[y, x] < 0.5)
+        visible = (proof >= s.needs) & (r.hair[y, x] < 0.5)
         if s.clear_px:
             size = (2 * s.clear_px + 1, 2 * s.clear_px + 1)
             near = cv2.dilate((ink > 0.5).astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, size))
             visible &= np.asarray(near)[y, x] == 0
-        width: npt.NDArray[np.float64] = np.interp(met, [s.needs, s.needs + 0.15], [1.1, 2.0])
+        width: npt.NDArray[np.float64] = np.interp(proof, [s.needs, s.needs + 0.15], [1.1, 2.0])
         out = np.maximum(out, stroke(path, visible, width))
     return out
 

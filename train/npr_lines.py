@@ -36,7 +36,7 @@ def tangent_flow(light: Image, sigma: float) -> Flow:
 def gaussian_weights(sigma: float, radius: int) -> npt.NDArray[np.float32]:
     """Weights of a Gaussian at -radius..radius px; their sum is 1."""
     w = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return (w / w.sum()).astype(np.float32)
+    return np.asarray(w / w.sum(), dtype=np.float32)
 
 
 def across(light: Image, flow: Flow, sigma: float, k: float = 1.6) -> Image:

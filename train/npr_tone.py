@@ -40,7 +40,7 @@ def colour_distance(lab: npt.NDArray[np.float32], sample: Mask, floor: tuple[flo
     whiten = np.linalg.cholesky(np.linalg.inv(cov)).T
     shift = -whiten @ centre
     white = cv2.transform(lab, np.hstack([whiten, shift[:, None]]).astype(np.float32))
-    return np.sqrt((white * white).sum(2)).astype(np.float32)
+    return np.asarray(np.sqrt((white * white).sum(2)), dtype=np.float32)
 
 
 def chroma_distance(lab: npt.NDArray[np.float32], sample: Mask) -> Image:
@@ -48,7 +48,7 @@ def chroma_distance(lab: npt.NDArray[np.float32], sample: Mask) -> Image:
     ratio = lab[..., 1:] / (lab[..., :1] + 12)
     centre = np.median(ratio[sample], axis=0)
     spread = np.maximum(1.5 * np.median(np.abs(ratio[sample] - centre), axis=0), 0.05)
-    return np.sqrt((((ratio - centre) / spread) ** 2).sum(2)).astype(np.float32)
+    return np.asarray(np.sqrt((((ratio - centre) / spread) ** 2).sum(2)), dtype=np.float32)
 
 
 def hair_odds(c: Cues) -> Image:
@@ -78,8 +78,8 @@ def hair_odds(c: Cues) -> Image:
     # Far below, only what has the colour of the hair is hair.
     low = ramp(y, c.chin_y - 60, c.chin_y)
     post = post * (1 - low * (1 - ramp(np.log(tone + 1e-5), np.log(3e-4), np.log(1.5e-3))))
-    post = guided(light / 100, post.astype(np.float32), 5, 1e-3)
-    return np.asarray(cv2.resize(post, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    fitted = guided(light / 100, post.astype(np.float32), 5, 1e-3)
+    return np.asarray(cv2.resize(fitted, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def connected_hair(odds: Image, eye_y: float) -> Image:

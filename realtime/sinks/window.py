@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import closing, suppress
+import textwrap
+import time
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import cv2
@@ -32,6 +34,7 @@ KEYS = (
 )
 _FIGURES = ("fps", "age_ms", "faces", "dropped", "engine", "device", "message")
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_WRAP = 48  # characters a line
 _X_PORT = 6000
 
 
@@ -58,8 +61,9 @@ class WindowSink:
     """
 
     def __init__(self, *, controls: Controls, title: str = "drawing", gui: Gui | None = None) -> None:
+        self._probe: socket.socket | None = None
         if gui is None:
-            problem = display_problem()
+            problem, self._probe = _look()
             if problem:
                 raise SinkError(problem)
         self._gui: Gui = gui if gui is not None else cast(Gui, cv2)
@@ -78,11 +82,15 @@ class WindowSink:
             if self._size is None:
                 flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
                 self._gui.namedWindow(self._title, flags)
+            elif self._gone():  # showing would only open another one
+                self._controls.quit.set()
+                return
             if self._size != (width, height):  # a new layout: the user's own size stays until then
                 self._gui.resizeWindow(self._title, width, height)
                 self._size = (width, height)
             self._last = frame.image
             self._show()
+            self._drop_probe()
         except cv2.error as error:
             raise SinkError(f"window: {_line(error)}; expected a desktop; use --sink FILE instead") from None
         self.poll()
@@ -91,22 +99,32 @@ class WindowSink:
         """Answer keys and the close button; called also while no frames come."""
         if self._closed or self._last is None:
             return
-        try:
-            self._key(self._gui.waitKeyEx(1))
-            if self._gui.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
-                self._controls.quit.set()
-                return
-            if self._drawn_state != self._overlay_state():
-                self._show()
-        except cv2.error:
-            self._controls.quit.set()  # the window is gone
+        self._key(self._gui.waitKeyEx(1))
+        if self._gone():
+            self._controls.quit.set()
+        elif self._drawn_state != self._overlay_state():
+            self._show()
 
     def close(self) -> None:
+        self._drop_probe()
         if not self._closed and self._size is not None:
             with suppress(cv2.error):
                 self._gui.destroyWindow(self._title)
                 self._gui.waitKeyEx(1)  # lets the toolkit take it off the screen
         self._closed = True
+
+    def _drop_probe(self) -> None:
+        # Held until the window is there: an X server whose only visitor leaves resets itself, and turns away the next.
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
+
+    def _gone(self) -> bool:
+        """Whether the user has closed the window."""
+        try:
+            return self._gui.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:
+            return True  # how OpenCV with Qt says that there is no such window
 
     def _overlay_state(self) -> tuple[object, ...]:
         controls = self._controls
@@ -147,10 +165,12 @@ def overlay(picture: Bytes, controls: Controls) -> None:
     """Write help, figures and marks onto a BGR picture, in place."""
     lines: list[str] = []
     if controls.help:
-        lines += [f"{key:<5}  {what}" for key, what in KEYS]
+        lines += [f"{key}:  {what}" for key, what in KEYS]
     elif controls.info:
         status = controls.status
-        lines += [f"{name}: {_shown(status[name])}" for name in _FIGURES if name in status]
+        for name in _FIGURES:
+            if name in status:
+                lines += textwrap.wrap(f"{name}: {_shown(status[name])}", _WRAP)
         lines += [f"layout: {controls.layout}", "paused" if controls.paused else "? for help"]
     if lines:
         _write(picture, lines)
@@ -181,42 +201,58 @@ def display_problem() -> str | None:
 
     OpenCV ends the whole process when it cannot reach a display, so this looks before it does.
     """
+    problem, probe = _look()
+    if probe is not None:
+        probe.close()
+    return problem
+
+
+def _look() -> tuple[str | None, socket.socket | None]:
+    """The problem, or the connection by which the display answered (none on systems that need no looking)."""
     gui = next(
         (row.split(":", 1)[1].strip() for row in cv2.getBuildInformation().splitlines() if "GUI:" in row), "NONE"
     )
     if gui.upper().startswith("NONE"):
-        return "window: this build of OpenCV has no windows (headless); `pip install opencv-python`, or use --sink FILE"
+        why = "this build of OpenCV has no windows (headless)"
+        return f"window: {why}; `pip install opencv-python`, or use --sink FILE", None
     if not sys.platform.startswith("linux"):
-        return None
+        return None, None
     display = os.environ.get("DISPLAY", "")
     if not display:
-        wayland = "WAYLAND_DISPLAY is set, but OpenCV needs Xwayland" if os.environ.get("WAYLAND_DISPLAY") else ""
-        return (
-            f"window: no display ({wayland or 'DISPLAY is not set'}); run on a desktop, log in with `ssh -X`, or use "
-            "--sink FILE"
-        )
-    if not _answers(display):
-        return f"window: the display {display!r} does not answer; check DISPLAY, or use --sink FILE"
-    return None
+        wayland = os.environ.get("WAYLAND_DISPLAY")
+        why = "WAYLAND_DISPLAY is set, but OpenCV needs Xwayland" if wayland else "DISPLAY is not set"
+        return f"window: no display ({why}); run on a desktop, log in with `ssh -X`, or use --sink FILE", None
+    probe = _connect(display)
+    for _ in range(3):  # a server that is resetting itself is back in no time
+        if probe is None:
+            time.sleep(0.1)
+            probe = _connect(display)
+    if probe is None:
+        return f"window: the display {display!r} does not answer; check DISPLAY, or use --sink FILE", None
+    return None, probe
 
 
-def _answers(display: str) -> bool:
-    """Whether an X server listens there."""
+def _connect(display: str) -> socket.socket | None:
+    """A connection to the X server there, if one listens."""
     host, _, rest = display.rpartition(":")
     number = rest.split(".")[0]
     if not number.isdecimal():
-        return False
+        return None
     if host and host != "unix" and not host.startswith("/"):
-        with suppress(OSError), socket.create_connection((host, _X_PORT + int(number)), timeout=2.0):
-            return True
-        return False
+        with suppress(OSError):
+            return socket.create_connection((host, _X_PORT + int(number)), timeout=2.0)
+        return None
     path = f"/tmp/.X11-unix/X{number}"  # where X servers put it; XQuartz names its own path
     for address in (f"{host}:{rest}" if host.startswith("/") else path, "\0" + path):
-        with suppress(OSError), closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as server:
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
             server.settimeout(2.0)
             server.connect(address)
-            return True
-    return False
+        except OSError:
+            server.close()
+        else:
+            return server
+    return None
 
 
 def _line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Inputs, draw, part
+from tiny_models import Inputs, draw, part
 
 import engines
 from engines import Engine, MatteEngine
@@ -68,7 +68,7 @@ def test_strided_and_read_only_pictures_are_drawn_alike(engine: Engine, five: In
         ("photo", lambda a: a[0], r"photo: expected uint8 \(1, 512, 512, 3\), got uint8 \(512, 512, 3\)"),
         ("photo", lambda a: a[:0], r"photo: expected uint8 \(1, 512, 512, 3\), got uint8 \(0, 512"),
         ("photo", lambda a: a[:, :256], r"photo: expected .* got uint8 \(5, 256, 512, 3\)"),
-        ("photo", lambda a: a.tolist()[:1], "photo: expected .* got list"),
+        ("photo", lambda _: [[1, 2, 3]], "photo: expected .* got list"),
         ("boxes", lambda a: a.astype(np.int64), r"boxes: expected int32 \(5, 4, 2\), got int64"),
         ("boxes", lambda a: a[:2], r"boxes: expected int32 \(5, 4, 2\), got int32 \(2, 4, 2\)"),
         ("boxes", lambda a: a - 400, "boxes: expected part boxes inside the 512 square"),

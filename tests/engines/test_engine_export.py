@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MANIFEST, Inputs, draw, part, tiny_graph, write
+from tiny_models import MANIFEST, Inputs, draw, part, tiny_graph, write
 
 import engines
 from engines import ModelError
@@ -121,7 +121,7 @@ def test_torch_runs_the_checkpoint_beside_a_model_if_it_has_its_weights(exported
         with torch.no_grad():
             next(generator.parameters()).view(-1)[0] += 1
         save(beside, generator)
-        with pytest.raises(ModelError, match="expected the weights that net.onnx was exported from"):
+        with pytest.raises(ModelError, match=r"expected the weights that net\.onnx was exported from"):
             engines.load(done.path, "torch")
     finally:
         with torch.no_grad():
@@ -185,8 +185,8 @@ def test_the_command_ends_with_2_and_one_line(
 
 def test_a_graph_that_draws_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = write(tmp_path / "wrong.onnx", tiny_graph("drawing"), MANIFEST)
-    monkeypatch.setattr("engines.export._trace", lambda module, kind: onnx.load(wrong))
+    monkeypatch.setattr("engines.export._trace", lambda _module, _kind: onnx.load(wrong))
     save(tmp_path / "net.safetensors", make_generator("lite", "batch", 4))
-    with pytest.raises(ModelError, match="not written: the exported graph is .* grey levels off"):
+    with pytest.raises(ModelError, match=r"not written: the exported graph is .* grey levels off"):
         export_drawing(tmp_path / "net.safetensors", tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()

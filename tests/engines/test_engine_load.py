@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from conftest import MANIFEST, need_bf16, tiny_graph, write
+from tiny_models import MANIFEST, need_bf16, tiny_graph, write
 
 import engines
 from engines import EngineError, ModelError

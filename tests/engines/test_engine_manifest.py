@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from conftest import MANIFEST, tiny_graph, write
+from tiny_models import MANIFEST, tiny_graph, write
 
 from engines.errors import ModelError
 from engines.manifest import Manifest, read_manifest, read_metadata, write_manifest

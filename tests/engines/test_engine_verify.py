@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import MANIFEST, need_bf16, tiny_graph, write
+from tiny_models import MANIFEST, need_bf16, tiny_graph, write
 
 from engines import trial
 from engines.errors import ModelError, UserError
@@ -152,5 +152,5 @@ def test_the_reference_must_hold_the_models_weights(tiny: Path, tmp_path: Path) 
 
     torch.manual_seed(0)
     save(tmp_path / "other.safetensors", HierarchicalGenerator(preset("lite", width=4)))
-    with pytest.raises(ModelError, match="expected the weights that tiny.onnx was exported from"):
+    with pytest.raises(ModelError, match=r"expected the weights that tiny\.onnx was exported from"):
         verify(tiny, [synthetic("drawing", batch=1)], checkpoint=tmp_path / "other.safetensors")

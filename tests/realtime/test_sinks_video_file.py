@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def test_the_sound_is_kept(tmp_path: Path, source: str, target: str, codec: str)
     with av.open(str(tmp_path / target)) as container:
         stream = container.streams.audio[0]
         assert stream.codec_context.name == codec
-        sound = [f for f in container.decode(stream)]
+        sound = list(container.decode(stream))
     length = sum(f.samples for f in sound) / sound[0].sample_rate
     assert length == pytest.approx(2.1 if kind == "aac" else 2.0, abs=0.08)
     loud = np.concatenate([f.to_ndarray()[0] for f in sound]).astype(np.float64)
@@ -205,6 +206,16 @@ def _run_writer(path: Path, **parts: object) -> subprocess.Popen[str]:
     )
 
 
+def _playable(path: Path) -> int:
+    """Pictures that a player shows: it skips a last packet that was cut in two."""
+    shown = 0
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            with suppress(av.error.InvalidDataError):
+                shown += len(packet.decode())
+    return shown
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are a POSIX matter")
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_full_disk_is_said_in_one_line_and_what_was_written_plays(tmp_path: Path, suffix: str) -> None:
@@ -216,7 +227,7 @@ def test_a_full_disk_is_said_in_one_line_and_what_was_written_plays(tmp_path: Pa
     assert len(out.strip().splitlines()) == 1
     assert "cannot write video" in out
     assert err == ""
-    assert len(read_back(path)[0]) > 20
+    assert _playable(path) > 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -227,7 +238,7 @@ def test_a_killed_process_leaves_a_clip_that_plays(tmp_path: Path) -> None:
     assert process.stdout.readline().strip() == "written"
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert len(read_back(path)[0]) >= 60  # of 150: all but the last fragment
+    assert _playable(path) >= 60  # of 150: all but the last fragment
 
 
 def test_a_frame_costs_little(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Device]]:
     monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {})
     pyvirtualcam.register_backend("test", Device)
     Device.made = []
-    yield Device.made
+    return Device.made
 
 
 def frame(image: np.ndarray, index: int = 0) -> Frame:

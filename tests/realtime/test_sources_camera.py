@@ -137,7 +137,11 @@ def test_close_releases_the_camera_and_ends_the_frames() -> None:
 
 
 def test_the_list_of_cameras_leaves_out_metadata_nodes_and_puts_real_ones_first(tmp_path: Path) -> None:
-    for number, name, index, folder in ((0, "Loopback", "0", "virtual"), (2, "Webcam", "0", "pci"), (3, "Webcam", "1", "pci")):
+    for number, name, index, folder in (
+        (0, "Loopback", "0", "virtual"),
+        (2, "Webcam", "0", "pci"),
+        (3, "Webcam", "1", "pci"),
+    ):
         device = tmp_path / "devices" / folder / f"video{number}"
         device.mkdir(parents=True)
         (device / "name").write_text(f"{name}\n", encoding="utf-8")

@@ -47,7 +47,9 @@ def test_a_blink_covers_the_eyes_and_nothing_else(puppet: Puppet) -> None:
     closed = next(k for k in range(30, 60) if eyelid_closure(k / 30) == 1)
     opened = next(k for k in range(closed, 30, -1) if eyelid_closure(k / 30) == 0)
     assert closed - opened <= 4
-    change = np.abs(cv2.GaussianBlur((grey(puppet.render(closed)) - grey(puppet.render(opened))).astype(np.float32), (0, 0), 2))
+    change = np.abs(
+        cv2.GaussianBlur((grey(puppet.render(closed)) - grey(puppet.render(opened))).astype(np.float32), (0, 0), 2)
+    )
     eyes = change[235:300, 575:775].max()
     assert eyes > 40
     assert eyes > 2.5 * change[320:450, 560:760].max()

@@ -33,7 +33,7 @@ class Camera(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Camera
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         if self.path == "/clip.mp4" and self.server.clip is not None:
             body = self.server.clip.read_bytes()
             self.send_response(200)

@@ -114,7 +114,7 @@ def test_an_engine_that_breaks_ends_the_stream_after_what_was_drawn() -> None:
 
 def test_a_tracker_that_breaks_ends_the_stream() -> None:
     def broken(index: int) -> list:
-        if index == 3:
+        if index >= 3:  # a live source may drop any one frame
             raise ValueError("no tracking today")
         return []
 

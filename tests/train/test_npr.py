@@ -1,0 +1,267 @@
+"""The teacher draws a painted face the way the artist would: black hair, clean skin, thin lines, dark clothes."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from train import metrics
+from train.npr import draw
+from train.npr_features import STROKES
+from train.npr_geometry import BROWS, EYES, IRISES, LIPS, MOUTH, NOSE_BASE, OVAL
+
+SKIN, DARK_HAIR, FAIR_HAIR, SUIT, WALL = (222, 178, 150), (40, 28, 22), (196, 168, 120), (30, 32, 44), (120, 150, 190)
+
+
+def ellipse(centre, radii, count, start=0.0, turn=1):
+    angle = np.radians(start) + turn * 2 * np.pi * np.arange(count) / count
+    return np.stack([centre[0] + radii[0] * np.cos(angle), centre[1] + radii[1] * np.sin(angle)], 1)
+
+
+def along_x(xs, y, bow):
+    """Points on a bow that is deepest in the middle."""
+    t = np.linspace(-1, 1, len(xs))
+    return np.stack([np.asarray(xs, float), y + bow * (1 - t**2)], 1)
+
+
+def make_mesh(gap: float = 0.0) -> np.ndarray:
+    """A frontal face mesh, float32 (478, 2): the named outlines in place, the rest in the middle of the face."""
+    p = np.tile(np.array([[256.0, 300.0]]), (478, 1))
+    p[list(OVAL)] = ellipse((256, 290), (118, 150), len(OVAL), start=-90)
+    for eye, brow, iris, x in zip(EYES, BROWS, IRISES, (201, 311), strict=True):
+        flip = 1 if x < 256 else -1
+        p[list(eye)] = ellipse((x, 248), (24, 9), len(eye), start=180 if flip > 0 else 0, turn=-flip)
+        p[list(brow[:5])] = along_x(np.linspace(x - 34 * flip, x + 30 * flip, 5), 218, -8)
+        p[list(brow[5:])] = along_x(np.linspace(x + 30 * flip, x - 34 * flip, 5), 226, -8)
+        p[list(iris)] = [(x, 248), (x + 9, 248), (x, 239), (x - 9, 248), (x, 257)]
+    p[list(NOSE_BASE)] = ellipse((256, 318), (26, 9), len(NOSE_BASE), start=180, turn=-1)
+    for side, wing in ((-1, (131, 49, 48, 64, 98)), (1, (360, 279, 278, 294, 327))):
+        p[list(wing)] = [(256 + side * x, y) for x, y in ((24, 300), (28, 308), (28, 318), (22, 325), (14, 326))]
+    p[2], p[4] = (256, 328), (256, 308)
+    below, above = LIPS[:11], LIPS[10:] + LIPS[:1]
+    p[list(below)] = along_x(np.linspace(214, 298, 11), 375, 18 + gap / 2)
+    p[list(above)] = along_x(np.linspace(298, 214, 11), 375, -12 - gap / 2)
+    p[list(MOUTH[:11])] = along_x(np.linspace(220, 292, 11), 375, gap / 2)
+    p[list(MOUTH[10:] + MOUTH[:1])] = along_x(np.linspace(292, 220, 11), 375, -gap / 2)
+    p[[18, 200, 199, 175, 83, 313]] = [(256, 402), (256, 412), (256, 420), (256, 428), (240, 405), (272, 405)]
+    p[[164, 92, 322]] = [(256, 340), (232, 348), (280, 348)]
+    return p.astype(np.float32)
+
+
+def paint(mesh: np.ndarray, hair=DARK_HAIR, bald: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """A photo uint8 (512, 512, 3) of that face and its matte uint8 (512, 512)."""
+    photo = np.full((512, 512, 3), WALL, np.uint8)
+    matte = np.zeros((512, 512), np.uint8)
+    suit = np.array([(60, 512), (110, 470), (200, 440), (312, 440), (402, 470), (452, 512)])
+
+    def fill(points, colour, person=True):
+        polygon = [np.round(np.asarray(points)).astype(np.int32)]
+        cv2.fillPoly(photo, polygon, colour, cv2.LINE_AA)
+        if person:
+            cv2.fillPoly(matte, polygon, (255,), cv2.LINE_AA)
+
+    if not bald:
+        fill(ellipse((256, 225), (160, 180), 90), hair)
+        rng = np.random.default_rng(0)
+        for x in rng.integers(100, 412, 160):  # strands
+            shade = tuple(int(np.clip(c * f, 0, 255)) for f in [rng.uniform(0.6, 1.5)] for c in hair)
+            start, end = (256 + int((x - 256) * 0.4), 60), (int(x), 330)
+            strand = np.zeros((512, 512), np.uint8)
+            cv2.line(strand, start, end, (255,), 2, cv2.LINE_AA)
+            photo[(strand > 128) & (matte > 128)] = shade
+    fill([(200, 380), (312, 380), (312, 450), (256, 480), (200, 450)], tuple(int(c * 0.8) for c in SKIN))
+    fill(suit, SUIT)
+    fill([(215, 440), (297, 440), (256, 512)], (238, 238, 242))
+    fill(mesh[list(OVAL)], SKIN)
+    for eye, brow, iris in zip(EYES, BROWS, IRISES, strict=True):
+        fill(mesh[list(brow)], (90, 62, 48), person=False)
+        fill(mesh[list(eye)], (240, 238, 235), person=False)
+        centre = tuple(int(v) for v in mesh[iris[0]])
+        cv2.circle(photo, centre, 8, (50, 36, 30), -1, cv2.LINE_AA)
+        cv2.circle(photo, (centre[0] + 3, centre[1] - 3), 2, (250, 250, 250), -1, cv2.LINE_AA)
+    for x in (242, 270):
+        cv2.ellipse(photo, (x, 322), (5, 3), 0, 0, 360, (70, 40, 35), -1, cv2.LINE_AA)
+    fill(mesh[list(LIPS)], (196, 110, 105), person=False)
+    fill(mesh[list(MOUTH)], (236, 230, 220), person=False)
+    cv2.polylines(photo, [np.round(mesh[list(MOUTH)]).astype(np.int32)], True, (110, 50, 50), 2, cv2.LINE_AA)
+    return cv2.GaussianBlur(photo, (0, 0), 0.8), matte
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """On a busy machine the threads of many small filters wait for each other longer than they work."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(before)
+
+
+@pytest.fixture(scope="module")
+def mesh():
+    return make_mesh()
+
+
+@pytest.fixture(scope="module")
+def portrait(mesh):
+    return paint(mesh)
+
+
+@pytest.fixture(scope="module")
+def drawing(portrait, mesh):
+    photo, matte = portrait
+    return draw(photo, mesh, matte)
+
+
+def ink_share(drawing, x0, y0, x1, y1):
+    return float((drawing[y0:y1, x0:x1] < 128).mean())
+
+
+def test_it_is_one_grey_square_and_almost_two_tone(drawing):
+    assert drawing.shape == (512, 512)
+    assert drawing.dtype == np.uint8
+    grey = ((drawing > 40) & (drawing < 215)).astype(np.uint8)
+    assert grey.mean() < 0.01
+    assert not cv2.erode(grey, np.ones((5, 5), np.uint8)).any()  # edges only, no smudge
+    assert metrics.grey_away_from_ink(drawing) < 0.004
+
+
+def test_the_same_photo_gives_the_same_drawing(portrait, mesh, drawing):
+    photo, matte = portrait
+    assert np.array_equal(draw(photo.copy(), mesh.copy(), matte.copy()), drawing)
+
+
+def test_it_does_not_touch_its_input(portrait, mesh):
+    photo, matte = (x.copy() for x in portrait)
+    draw(photo, mesh, matte)
+    assert np.array_equal(photo, portrait[0])
+    assert np.array_equal(matte, portrait[1])
+
+
+def test_the_wall_stays_white(drawing):
+    assert ink_share(drawing, 0, 0, 60, 400) == 0
+    assert ink_share(drawing, 452, 0, 512, 400) == 0
+
+
+def test_cheeks_and_forehead_stay_white(drawing):
+    assert ink_share(drawing, 160, 280, 215, 350) == 0
+    assert ink_share(drawing, 297, 280, 350, 350) == 0
+    assert ink_share(drawing, 230, 160, 282, 200) == 0
+
+
+def test_dark_hair_is_black_with_white_strands(drawing):
+    share = ink_share(drawing, 200, 60, 312, 115)
+    assert 0.6 < share < 0.995
+
+
+def test_fair_hair_is_drawn_black_too(mesh):
+    photo, matte = paint(mesh, hair=FAIR_HAIR)
+    assert 0.35 < ink_share(draw(photo, mesh, matte), 200, 60, 312, 115) < 0.95
+
+
+def test_a_bald_head_is_an_outline(mesh):
+    photo, matte = paint(mesh, bald=True)
+    drawing = draw(photo, mesh, matte)
+    assert ink_share(drawing, 215, 165, 297, 205) == 0
+    assert ink_share(drawing, 240, 130, 272, 150) > 0.02
+
+
+def test_pupils_are_black_and_brows_are_drawn(drawing):
+    for x in (201, 311):
+        assert ink_share(drawing, x - 3, 247, x + 1, 252) == 1
+        assert ink_share(drawing, x - 20, 212, x + 20, 225) > 0.3
+
+
+def test_the_jaw_is_drawn_from_cheek_to_cheek(drawing, mesh):
+    jaw = next(s for s in STROKES if s.name == "jaw")
+    near = cv2.dilate((drawing < 128).astype(np.uint8), np.ones((9, 9), np.uint8))
+    x, y = np.round(mesh[list(jaw.curve[4:-4])]).astype(int).T
+    assert near[y, x].mean() > 0.75
+
+
+def test_dark_clothes_are_solid_and_the_white_shirt_is_not(drawing):
+    assert ink_share(drawing, 120, 485, 200, 508) > 0.95
+    assert ink_share(drawing, 245, 485, 267, 495) < 0.2
+
+
+def test_teeth_are_not_drawn_like_cracks():
+    mesh = make_mesh(gap=24)
+    photo, matte = paint(mesh)
+    for x in range(226, 290, 8):
+        cv2.line(photo, (x, 366), (x, 384), (205, 195, 185), 1)
+    drawing = draw(photo, mesh, matte)
+    assert ink_share(drawing, 236, 369, 276, 382) == 0
+    assert ink_share(drawing, 225, 355, 287, 368) > 0.05  # the upper lip is there
+
+
+def test_padding_gives_no_line_and_no_ink(portrait, mesh):
+    photo, matte = (x.copy() for x in portrait)
+    photo[:, :150] = photo[500:] = 255
+    matte[:, :150] = matte[500:] = 0
+    drawing = draw(photo, mesh, matte)
+    assert ink_share(drawing, 0, 0, 150, 512) == 0
+    assert ink_share(drawing, 0, 500, 512, 512) == 0
+    assert (drawing[260:430, 150:156] < 128).mean() < 0.2  # no stroke runs down the seam
+
+
+def test_a_dark_coat_of_shade_on_one_cheek_is_no_beard(portrait, mesh):
+    photo, matte = portrait
+    shade = np.linspace(1, 0.55, 512)[None, :, None]
+    drawing = draw((photo * shade).astype(np.uint8), mesh, matte)
+    assert ink_share(drawing, 300, 340, 340, 400) < 0.15
+
+
+def test_noise_of_a_camera_hardly_moves_the_ink(portrait, mesh, drawing):
+    photo, matte = portrait
+    noisy = np.clip(photo + np.random.default_rng(1).normal(0, 3, photo.shape), 0, 255).astype(np.uint8)
+    assert metrics.ink_iou(draw(noisy, mesh, matte), drawing) > 0.9
+
+
+def test_strokes_are_thin(drawing):
+    assert metrics.thin_stroke_width(drawing) < 3.2
+
+
+@pytest.mark.parametrize(
+    ("photo", "mesh_", "matte", "message"),
+    [
+        (np.zeros((256, 256, 3), np.uint8), make_mesh(), np.zeros((512, 512), np.uint8), "aligned photo"),
+        (np.zeros((512, 512, 3), np.float32), make_mesh(), np.zeros((512, 512), np.uint8), "aligned photo"),
+        (np.zeros((512, 512, 3), np.uint8), make_mesh()[:68], np.zeros((512, 512), np.uint8), "face mesh"),
+        (np.zeros((512, 512, 3), np.uint8), make_mesh() * np.nan, np.zeros((512, 512), np.uint8), "face mesh"),
+        (np.zeros((512, 512, 3), np.uint8), make_mesh(), np.zeros((512, 512), bool), "matte"),
+        (np.zeros((512, 512, 3), np.uint8), make_mesh() + 900, np.zeros((512, 512), np.uint8), "no face in the square"),
+    ],
+)
+def test_unfit_input_is_refused_in_one_line(photo, mesh_, matte, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        draw(photo, mesh_, matte)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_it_comes_close_to_the_published_drawings(shared: Path, tmp_path: Path):
+    from train.prepare import prepare
+
+    models, look = shared / "data" / "models", shared / "data" / "look"
+    photos = sorted(look.glob("*_photo.png"))
+    prepared = tmp_path / "look.npz"
+    count, _ = prepare(
+        photos,
+        prepared,
+        segmenter=models / "selfie_segmentation.tflite",
+        landmarker=models / "face_landmarker.task",
+        copies=0,
+        seed=0,
+    )
+    assert count == len(photos) == 3
+    figures = []
+    with np.load(prepared) as data:
+        for photo, mesh, matte, name in zip(*(data[k] for k in ("photo", "landmarks", "matte", "name")), strict=True):
+            published = cv2.imread(str(look / str(name).replace("_photo", "_apdrawinggan")), cv2.IMREAD_GRAYSCALE)
+            figures.append(metrics.report(draw(photo, mesh, matte), published))
+    mean = {key: float(np.mean([f[key] for f in figures])) for key in figures[0]}
+    assert mean["chamfer"] <= 0.5
+    assert mean["ink_f1"] >= 0.95
+    assert mean["outline_f1"] >= 0.58
+    assert mean["thin_stroke"] <= 2.8
+    assert mean["grey_away"] <= 0.004
