@@ -132,6 +132,8 @@ def _export(
 ) -> Exported:
     if out.suffix != ".onnx":
         raise ModelError(f"{out}: expected a file name that ends in .onnx")
+    if not out.parent.is_dir():
+        raise ModelError(f"{out}: cannot write the model: no folder {out.parent}; choose another folder")
     model = _trace(module, kind)
     text: dict[str, Any] = {key: words.get(key, "1" if key == "version" else "not stated") for key in STATED}
     manifest = Manifest(kind=kind, weights_sha256=digest, gmac=round(graph.gmac(model), 3), **identity, **text)

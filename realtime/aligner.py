@@ -36,7 +36,6 @@ class _State:
     """The picture is already aligned, so it is not warped; decided when the face is first seen."""
     unit: float = 0.0
     """Side of the square when the face was first seen, frame px."""
-    angle: float = 0.0
     matte: NDArray[np.uint8] | None = None
     matte_photo: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     matte_age: int = 0
@@ -134,8 +133,7 @@ class Aligner:
         side, angle, centre = _square_on_frame(fitted)
         # Positions in square widths: a face near the camera may tremble by more pixels than one far away.
         state.unit = state.unit or side
-        state.angle = angle - math.tau * round((angle - state.angle) / math.tau)  # no jump from +pi to -pi
-        steady = state.place(np.array([*(centre / state.unit), math.log(side), state.angle]), now)
+        steady = state.place(np.array([*(centre / state.unit), math.log(side), angle]), now)
         return _matrix(math.exp(steady[2]), float(steady[3]), steady[:2] * state.unit)
 
     def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

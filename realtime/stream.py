@@ -167,7 +167,7 @@ class Stream:
         return item[0], self._stylizer.draw(item[1])
 
     def _work(self, work: Callable[[A], B], inbox: Slot[A], outbox: Slot[B]) -> None:
-        """One stage's thread. Its error ends the stages before it at once, and those after it when they are empty."""
+        """One stage's thread. When it ends, for whatever reason, what it has handed over is still delivered."""
         try:
             while True:
                 self._hand_over(outbox, work(inbox.get()))
@@ -176,9 +176,6 @@ class Stream:
         except BaseException as error:  # a thread's edge: run() raises it again
             self._errors.append(error)
         finally:
-            if self._errors:
-                self._stop.set()
-            inbox.cancel()
             outbox.finish()
 
     def _hand_over(self, slot: Slot[A], item: A) -> None:

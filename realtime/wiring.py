@@ -114,8 +114,9 @@ def _stylizer(
 def _total(config: StreamConfig, plan: choose.Plan, info: SourceInfo) -> int | None:
     """Frames that will be delivered, as far as that can be known beforehand."""
     limits = [config.frames, None if plan.seconds is None else round(plan.seconds * info.fps)]
-    if not config.loop:
-        limits.append(info.frames)
+    if not config.loop and info.frames is not None:
+        kept = 1.0 if config.fps is None else min(1.0, config.fps / info.fps)
+        limits.append(round(info.frames * kept))
     return None if info.live else min((limit for limit in limits if limit is not None), default=None)
 
 

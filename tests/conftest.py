@@ -1,4 +1,4 @@
-"""What the tests of every folder share: small clips made on the spot, and the optional data beside the checkout."""
+"""What the tests of every folder share: a small clip made on the spot."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -23,12 +21,3 @@ def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for frame in source:
                 sink.send(frame)
     return path
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The data folder beside the checkout; tests that need it are extra, and skip without it."""
-    folder = ROOT.parent / "shared"
-    if not (folder / "data").is_dir():
-        pytest.skip("needs the data folder ../shared, which is not part of the repository")
-    return folder

@@ -58,9 +58,9 @@ def provide_libraries(python: Path) -> bool:
     command = shared_libraries.install_command(missing)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"setup: {', '.join(missing)} missing; running {' '.join(command)}", flush=True)
-        quietly = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "update", "-qq"], check=False, stdin=subprocess.DEVNULL, **quietly)
-        subprocess.run(command, check=False, stdin=subprocess.DEVNULL, **quietly)
+        quiet, environment = subprocess.DEVNULL, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for step in (["apt-get", "update", "-qq"], command):
+            subprocess.run(step, check=False, env=environment, stdin=quiet, stdout=quiet)
         missing = shared_libraries.missing(python)
     if missing:
         print(

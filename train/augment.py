@@ -66,6 +66,11 @@ def shift(sample: Sample, dx: int, dy: int) -> Sample:
     )
 
 
+def blur(x: Plane, sigma: float) -> Plane:
+    """Gaussian blur, sigma in px."""
+    return np.asarray(cv2.GaussianBlur(x, (0, 0), sigma), np.float32)
+
+
 def smooth_noise(rng: np.random.Generator, size: int, cells: int) -> Plane:
     """(size, size) float32 in 0..1: random values on a grid of ``cells``, cubic between them."""
     grid = rng.random((cells, cells)).astype(np.float32)
@@ -84,7 +89,9 @@ def background(rng: np.random.Generator, size: int) -> Plane:
         colour = tuple(float(v) for v in np.clip(level + rng.normal(0, 70, 3), 0, 255))
         x, y, w, h = (int(v) for v in rng.integers(-60, size, 4))
         if rng.random() < 0.6:
-            cv2.rectangle(out, (x, y), (x + w // 2, y + h), colour, -1 if rng.random() < 0.7 else int(rng.integers(1, 9)))
+            cv2.rectangle(
+                out, (x, y), (x + w // 2, y + h), colour, -1 if rng.random() < 0.7 else int(rng.integers(1, 9))
+            )
         else:
             cv2.circle(out, (abs(x), abs(y)), 5 + w // 6 if w > 0 else 9, colour, -1)
     if rng.random() < 0.25:
@@ -93,7 +100,7 @@ def background(rng: np.random.Generator, size: int) -> Plane:
         wave = np.sin((xx * np.cos(angle) + yy * np.sin(angle)) * 2 * np.pi / period)
         out += (wave * rng.uniform(5, 50))[..., None].astype(np.float32)
     if rng.random() < 0.7:
-        out = cv2.GaussianBlur(out, (0, 0), float(rng.uniform(0.6, 9)))
+        out = blur(out, float(rng.uniform(0.6, 9)))
     return np.clip(out, 0, 255).astype(np.float32)
 
 
@@ -125,19 +132,19 @@ def degrade(rng: np.random.Generator, x: Plane) -> Image:
     size = x.shape[0]
     if rng.random() < 0.45:
         small = int(size * rng.uniform(0.3, 0.95))
-        x = cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA)
+        reduced = cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA)
         how = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)[int(rng.integers(0, 3))]
-        x = cv2.resize(x, (size, size), interpolation=how)
+        x = np.asarray(cv2.resize(reduced, (size, size), interpolation=how), np.float32)
     if rng.random() < 0.3:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.6)))
+        x = blur(x, float(rng.uniform(0.4, 1.6)))
     if rng.random() < 0.35:
-        soft = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.8, 2.0)))
+        soft = blur(x, float(rng.uniform(0.8, 2.0)))
         x = x + (x - soft) * float(rng.uniform(0.2, 1.5))
     if rng.random() < 0.6:
         sigma = float(rng.gamma(1.5, 3.0))
         noise = rng.standard_normal(x.shape, np.float32)
         if rng.random() < 0.4:
-            noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
+            noise = blur(noise, 0.8) * 2
         x = x + noise * sigma * (0.5 + np.sqrt(np.clip(x, 0, 255) / 255))
     out = np.clip(x, 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
@@ -156,13 +163,14 @@ def augment(rng: np.random.Generator, sample: Sample, *, strength: float = 1.0) 
     points = sample.points + rng.normal(0, 1.2, (5, 2)).astype(np.float32)
     if rng.random() >= strength:
         return Sample(photo=sample.photo, drawing=sample.drawing, matte=sample.matte, points=points)
-    photo = sample.photo.astype(np.float32)
+    photo: Plane = sample.photo.astype(np.float32)
     if rng.random() < 0.55:
         alpha = (sample.matte.astype(np.float32) / 255)[..., None]
         photo = photo * alpha + background(rng, photo.shape[0]) * (1 - alpha)
-    photo = degrade(rng, relight(rng, photo))
+    degraded = degrade(rng, relight(rng, photo))
     matte = sample.matte
     if rng.random() < 0.3:
         kernel = np.ones((int(rng.integers(2, 7)),) * 2, np.uint8)
-        matte = cv2.erode(matte, kernel) if rng.random() < 0.5 else cv2.dilate(matte, kernel)
-    return Sample(photo=photo, drawing=sample.drawing, matte=np.asarray(matte, np.uint8), points=points)
+        changed = cv2.erode(matte, kernel) if rng.random() < 0.5 else cv2.dilate(matte, kernel)
+        matte = np.asarray(changed, np.uint8)
+    return Sample(photo=degraded, drawing=sample.drawing, matte=matte, points=points)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -82,18 +83,28 @@ def similarity(scale: float, degrees: float, dx: float, dy: float) -> NDArray[np
     return matrix
 
 
+class Aligned(NamedTuple):
+    """A picture in the square."""
+
+    photo: NDArray[np.uint8]
+    """(512, 512, 3) uint8 RGB, white outside the picture."""
+    mesh: NDArray[np.float32]
+    """(478, 2) float32, px of the square."""
+    inside: NDArray[np.bool_]
+    """(512, 512) bool, where the picture was."""
+    scale: float
+    """Pixels of the square for one of the picture."""
+
+
 def align_photo(
     image: NDArray[np.uint8], mesh: NDArray[np.floating], extra: NDArray[np.float64] | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]:
+) -> Aligned:
     """Warp a picture into the square.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         mesh: (478, 2) float, picture pixels.
         extra: (2, 3) movement within the square (augmentation before the teacher draws).
-    Returns:
-        photo (512,512,3) uint8, white outside the picture; mesh (478,2) float32 in the square; where the picture was,
-        (512,512) bool.
     """
     height, width = image.shape[:2]
     matrix = fit_similarity(mesh[list(FIVE)])
@@ -106,7 +117,8 @@ def align_photo(
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.45 / scale), np.uint8)
     photo = cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_CUBIC, borderValue=(255, 255, 255))
     inside = cv2.warpAffine(np.full((height, width), 255, np.uint8), matrix, (SIZE, SIZE), flags=cv2.INTER_NEAREST)
-    return np.asarray(photo, np.uint8), transform(matrix, mesh).astype(np.float32), np.asarray(inside) > 0
+    mesh_in_square = transform(matrix, mesh).astype(np.float32)
+    return Aligned(np.asarray(photo, np.uint8), mesh_in_square, np.asarray(inside) > 0, scale)
 
 
 def unsharp(photo: NDArray[np.uint8], amount: float, sigma: float) -> NDArray[np.uint8]:

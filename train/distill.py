@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,9 +43,7 @@ class Pairs(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[
         rng = np.random.default_rng([self.seed, info.id if info else 0])
         for i in mixed_indices(rng, len(self.data)):
             pair = self.data[i]
-            sample = Sample(
-                photo=pair.photo, drawing=pair.drawing, matte=pair.matte, points=pair.landmarks[list(FIVE)]
-            )
+            sample = Sample(photo=pair.photo, drawing=pair.drawing, matte=pair.matte, points=pair.landmarks[list(FIVE)])
             s = augment(rng, sample, strength=self.strength)
             yield s.photo, s.drawing, s.matte, boxes(s.points)
 
@@ -105,7 +102,8 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    model = HierarchicalGenerator(preset(name, norm=norm, width=width)).to(memory_format=torch.channels_last)
+    model = HierarchicalGenerator(preset(name, norm=norm, width=width))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start is not None:
         model.load_state_dict(load_file(start))
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -171,7 +169,7 @@ def _checkpoint(
         tensors |= {f"adam.{i}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
     part = out / "state.part"
     save_file(tensors, part, metadata={"step": str(step), "spent_s": str(spent)})
-    os.replace(part, out / "state.safetensors")
+    part.replace(out / "state.safetensors")
     student = HierarchicalGenerator(model.config)
     student.load_state_dict(average)
     save(out / "student.safetensors", student, {"step": str(step)})

@@ -167,6 +167,34 @@ def add_hat(colour: Picture, matte: Matte, oval: NDArray[np.float32], rng: Rng) 
     return _over(colour, matte, np.clip(texture, 0, 1).astype(np.float32), mask * (1 - face))
 
 
+def add_hand(colour: Picture, matte: Matte, oval: NDArray[np.float32], rng: Rng) -> tuple[Picture, Matte]:
+    """A raised hand with its forearm, in the skin's colour: palm, fingers, shaded towards their edges."""
+    middle, height = oval.mean(0), float(np.ptp(oval[:, 1]))
+    cheek = colour[int(np.clip(middle[1], 0, SIDE - 1)), int(np.clip(middle[0], 0, SIDE - 1))]
+    skin = cheek * float(rng.uniform(0.75, 1.1))
+    side = float(rng.choice([-1.0, 1.0]))
+    palm = np.array([middle[0] + side * rng.uniform(0.1, 1.1) * height, middle[1] + rng.uniform(0.2, 0.9) * height])
+    size = float(rng.uniform(0.2, 0.32)) * height
+    canvas = np.zeros((SIDE, SIDE), np.uint8)
+    aim = float(rng.normal(-np.pi / 2 - side * 0.5, 0.7))
+    for finger in range(5):
+        turn = aim + (finger - 2) * float(rng.uniform(0.1, 0.32))
+        reach = size * float(rng.uniform(0.7, 1.9))
+        tip = palm + np.array([np.cos(turn), np.sin(turn)]) * reach
+        root = palm + np.array([np.cos(turn), np.sin(turn)]) * size * 0.3
+        cv2.line(canvas, root.astype(int).tolist(), tip.astype(int).tolist(), 255, max(3, int(size * 0.3)), cv2.LINE_AA)
+    cv2.ellipse(canvas, palm.astype(int).tolist(), (int(size * 0.62), int(size * 0.5)), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    elbow = np.array([palm[0] + side * rng.uniform(-0.3, 0.5) * height, SIDE + 20.0])
+    cv2.line(canvas, palm.astype(int).tolist(), elbow.astype(int).tolist(), 255, int(size * 0.8), cv2.LINE_AA)
+    mask = canvas.astype(np.float32) / 255
+    depth = np.asarray(cv2.GaussianBlur(mask, (0, 0), size * 0.12 + 0.5))
+    texture = np.clip(skin * (0.45 + 0.6 * depth + 0.2 * noise(SIDE, 12, rng))[..., None], 0, 1)
+    if rng.random() < 0.6:  # a sleeve
+        sleeve = np.clip((np.arange(SIDE) - palm[1] - size * float(rng.uniform(0.5, 1.5))) / 3, 0, 1)[:, None, None]
+        texture = texture * (1 - sleeve) + rng.random(3) * (0.5 + 0.5 * depth)[..., None] * sleeve
+    return _over(colour, matte, texture.astype(np.float32), mask)
+
+
 def dress(colour: Picture, oval: NDArray[np.float32], rng: Rng) -> Picture:
     """Other clothes: what lies below the chin gets another colour, and sometimes a pattern."""
     chin, middle, width = float(oval[:, 1].max()), float(oval[:, 0].mean()), float(np.ptp(oval[:, 0]))

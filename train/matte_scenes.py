@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from train.matte_backdrops import backdrop, noise
-from train.matte_dress import SIDE, add_hair, add_hat, dress
+from train.matte_dress import SIDE, add_hair, add_hand, add_hat, dress
 from train.matte_people import Matte, Person, Picture
 
 Rng = np.random.Generator
@@ -106,6 +106,8 @@ def scene(persons: list[Person], rng: Rng) -> tuple[NDArray[np.uint8], NDArray[n
             colour, matte = add_hair(colour, matte, oval, rng)
         if rng.random() < 0.22:
             colour, matte = add_hat(colour, matte, oval, rng)
+        if rng.random() < 0.1:
+            colour, matte = add_hand(colour, matte, oval, rng)
         colour = _light(colour, rng, 1.0)
         other = persons[int(rng.integers(len(persons)))].photo[..., :3]
         wall = backdrop(SIDE, colour, matte, other, rng)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def synthesize(source: Path, target: Path, *, workers: int = 2) -> int:
         data["drawing"] = np.stack(list(pool.map(_draw, items, chunksize=8)))
     part = target.with_name(target.name + ".part.npz")
     np.savez(part, **data)
-    os.replace(part, target)
+    part.replace(target)
     return len(items)
 
 

@@ -156,6 +156,8 @@ class MediaPipeFaceTracker:
     def _search(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Look at the parts, coarse first; a face counts when it is found again in a crop of its own."""
         for parts in SCAN_PARTS:
+            if min(image.shape[:2]) // parts < 2 * SMALLEST_PX:  # whatever it would find is too small to draw
+                break
             seen = _distinct([points for region in _regions(image, parts) for points in self._look(image, region)])
             large = [points for points in seen if np.ptp(points, axis=0).max() >= SMALLEST_PX]
             self._crops = [_around(points, image) for points in large[: self._faces]]
@@ -166,10 +168,10 @@ class MediaPipeFaceTracker:
 
 
 def _regions(image: NDArray[np.uint8], parts: int) -> list[Region]:
-    """Squares that overlap by half and cover the frame, ``parts`` along its shorter side."""
+    """Squares that overlap by half and cover the frame, ``parts`` along its shorter side (at most 16 a side)."""
     height, width = image.shape[:2]
-    side = max(1, min(height, width) // parts)
-    xs, ys = (np.unique(np.linspace(0, n - side, max(1, round(2 * n / side) - 1)).astype(int)) for n in (width, height))
+    side = min(height, width) // parts
+    xs, ys = (np.linspace(0, n - side, min(16, round(2 * n / side) - 1)).round().astype(int) for n in (width, height))
     return [(int(x), int(y), side, side) for y in ys for x in xs]
 
 

@@ -132,11 +132,11 @@ def test_shrinking_averages_instead_of_skipping() -> None:
 
 
 def test_shrinking_keeps_places() -> None:
-    image = np.full((2000, 2000, 3), 200, np.uint8)
-    cv2.circle(image, (900, 1100), 40, (0, 0, 0), -1)
-    one = Aligner(matter=None).align(Frame(image=image, index=0, captured=0.0), [face(x=1000, y=1000, size=1600)])[0]
+    image = np.full((4000, 4000, 3), 200, np.uint8)
+    cv2.circle(image, (1800, 2200), 300, (0, 0, 0), -1)
+    one = Aligner(matter=None).align(Frame(image=image, index=0, captured=0.0), [face(x=2000, y=2000, size=3300)])[0]
     seen = np.argwhere(one.photo[..., 0] < 100).mean(0)[::-1]
-    np.testing.assert_allclose(seen, transform(one.matrix, np.array([[900, 1100]]))[0], atol=0.3)
+    np.testing.assert_allclose(seen, transform(one.matrix, np.array([[1800, 2200]]))[0], atol=0.15)
 
 
 def corners(aligner: Aligner, frame: Frame, one: Face) -> NDArray[np.float64]:
@@ -157,7 +157,7 @@ def test_a_trembling_face_stands_still() -> None:
         )
         for _ in range(120)
     ]
-    assert np.std(seen[20:], axis=0).max() < 0.5 * np.std(raw, axis=0).mean()
+    assert np.std(seen[20:], axis=0).mean() < 0.6 * np.std(raw, axis=0).mean()
 
 
 def test_a_moving_face_is_followed_closely() -> None:
@@ -175,7 +175,7 @@ def test_a_head_that_turns_upside_down_does_not_spin() -> None:
     for index, degrees in enumerate(range(150, 211, 3)):
         landmarks = turned(TEMPLATE, degrees=degrees, size=300, x=320, y=240)
         one = aligner.align(textured(640, 480, index=index), [Face(id=0, landmarks=landmarks, confidence=1.0)])[0]
-        assert np.abs(one.landmarks - TEMPLATE).max() < 40
+        assert np.abs(one.landmarks - TEMPLATE).max() < 25
 
 
 def test_a_face_that_was_gone_for_long_starts_where_it_is() -> None:

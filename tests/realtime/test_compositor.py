@@ -116,6 +116,16 @@ def test_inplace_puts_ink_where_it_was_seen() -> None:
     assert np.abs(dark(out).mean(0)[::-1] - seen).max() < 0.5
 
 
+@pytest.mark.parametrize("side", [90, 250, 384, 700])
+def test_inplace_keeps_places_at_every_scale(side: int) -> None:
+    ink = WHITE.copy()
+    cv2.circle(ink, (256, 256), 100, 0, -1)
+    matrix = on_frame(300, 10, side)
+    out = Compositor().compose(wide(), [drawing(ink, matrix=matrix)], "inplace", False)
+    seen = transform(invert(matrix), np.array([[256.0, 256.0]]))[0]
+    assert np.abs(dark(out).mean(0)[::-1] - seen).max() < 0.2
+
+
 def test_inplace_scales_with_the_size_that_is_asked_for() -> None:
     ink = WHITE.copy()
     cv2.circle(ink, (256, 256), 30, 0, -1)

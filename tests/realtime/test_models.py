@@ -42,7 +42,7 @@ def web(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    def urlopen(url: str, timeout: float) -> io.BytesIO:
+    def urlopen(*_args: object, **_options: object) -> io.BytesIO:
         raise OSError("no network")
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
@@ -100,7 +100,7 @@ def test_a_damaged_cache_is_mended_by_a_download(cache: Path, web: list[str]) ->
 
 
 def test_a_download_of_something_else_is_refused_and_not_kept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: io.BytesIO(b"<html>" * 1000))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_args, **_options: io.BytesIO(b"<html>" * 1000))
     with pytest.raises(AssetError, match=r"download: got 801 bytes with sha256"):  # read no further than needed
         find(ASSET)
     assert not cache.exists()
@@ -122,8 +122,9 @@ def test_without_a_network_every_place_and_the_remedy_are_told(monkeypatch: pyte
         assert words in message
 
 
-def test_a_full_disk_leaves_no_half_a_file(cache: Path, web: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, target: Path) -> Path:
+@pytest.mark.usefixtures("web")
+def test_a_full_disk_leaves_no_half_a_file(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)

@@ -118,8 +118,8 @@ def test_slow_change_is_not_kept_for_ever() -> None:
     before, after = np.zeros((512, 512), np.uint8), np.full((512, 512), 255, np.uint8)
     for _ in range(5):
         smoother.smooth(drawing(before, photo(0)), 1.0)
-    for step in range(1, 31):
-        mix = cv2.addWeighted(photo(0), 1 - step / 30, photo(1), step / 30, 0)
+    for step in range(1, 11):
+        mix = cv2.addWeighted(photo(0), 1 - step / 25, photo(1), step / 25, 0)
         out = smoother.smooth(drawing(after, mix), 1.0)
     assert out.ink.min() > 240
 

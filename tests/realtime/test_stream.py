@@ -1,9 +1,11 @@
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pipeline_fakes import FakeEngine, FakeSource, ListSink, face, is_paper, picture, stylizer
 
 from realtime.controls import Controls
@@ -68,24 +70,44 @@ def test_a_file_repeats_exactly() -> None:
     assert runs[0] == runs[1]
 
 
-def test_a_live_source_drops_what_is_overtaken_and_stays_young() -> None:
-    sink, stats = ListSink(), Stats()
-    core = stylizer(lambda _: [face()], engine=FakeEngine(seconds=0.04))
-    stream(FakeSource(endless(), live=True), sink, core=core, stats=stats, max_seconds=1.2).run()
+class GatedEngine(FakeEngine):
+    """Draws its first portrait when told, the others at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def draw(self, *arrays: NDArray[Any]) -> NDArray[np.uint8]:
+        assert self.gate.wait(20)
+        return super().draw(*arrays)
+
+
+@pytest.mark.parametrize("live", [None, True])
+def test_a_live_stream_drops_what_is_overtaken_and_shows_the_newest(live: bool | None) -> None:
+    """200 frames come while the engine is busy with one: no more than one waits at each hand-over."""
+    engine, sink, stats = GatedEngine(), ListSink(), Stats()
+
+    def frames() -> Iterator[Frame]:
+        yield from clip(200)
+        time.sleep(0.2)  # the tracker takes the last one
+        engine.gate.set()
+
+    core = stylizer(lambda _: [face()], engine=engine)
+    stream(FakeSource(frames(), live=live is None), sink, core=core, stats=stats, live=live).run()
     told = stats.as_dict()
-    assert told["dropped"] > 50
-    assert told["frames_in"] == told["frames_out"] + told["dropped"] + told["in_flight"]
-    assert 0 <= told["in_flight"] <= 6
     indices = [frame.index for frame in sink.frames]
     assert indices == sorted(set(indices))
-    assert told["age_ms"]["p95"] < 200  # a queue would have grown to a second
+    assert indices[-1] == 199
+    assert len(indices) <= 4
+    assert told["frames_in"] == 200
+    assert told["dropped"] == 200 - len(indices)
+    assert told["in_flight"] == 0
 
 
-def test_a_file_may_be_played_live() -> None:
-    stats = Stats()
-    core = stylizer(lambda _: [face()], engine=FakeEngine(seconds=0.05))
-    stream(FakeSource(clip(200), pause=0.002), ListSink(), core=core, stats=stats, live=True).run()
-    assert stats.as_dict()["dropped"] > 50
+def test_a_file_waits_for_a_slow_engine() -> None:
+    engine, sink = FakeEngine(seconds=0.01), ListSink()
+    stream(FakeSource(clip(30)), sink, core=stylizer(lambda _: [face()], engine=engine)).run()
+    assert len(sink.frames) == 30
 
 
 def test_several_sinks_receive_the_same_frames() -> None:
@@ -159,7 +181,7 @@ def test_ctrl_c_closes_every_sink_and_is_passed_on() -> None:
     with pytest.raises(KeyboardInterrupt):
         stream(source, sink).run()
     assert sink.closed == 1
-    assert source.closed.wait(2)
+    assert source.closed.wait(10)
 
 
 @pytest.mark.parametrize("live", [True, False])
@@ -194,7 +216,7 @@ def test_seconds_of_a_file_are_seconds_of_the_clip() -> None:
 def test_seconds_of_a_live_source_are_seconds_of_the_clock() -> None:
     start = time.monotonic()
     stream(FakeSource(endless(), live=True), ListSink(), max_seconds=0.5).run()
-    assert 0.45 <= time.monotonic() - start < 2
+    assert 0.45 <= time.monotonic() - start < 5
 
 
 def test_a_live_source_that_gives_nothing_ends_in_time_and_the_window_answers_meanwhile() -> None:
@@ -207,15 +229,15 @@ def test_a_live_source_that_gives_nothing_ends_in_time_and_the_window_answers_me
     release = threading.Event()
 
     def stalled() -> Iterator[Frame]:
-        release.wait(10)
+        release.wait(20)
         yield from ()
 
     window = Window()
     threading.Timer(0.6, release.set).start()
     start = time.monotonic()
     stream(FakeSource(stalled(), live=True), window, max_seconds=0.4).run()
-    assert time.monotonic() - start < 2
-    assert window.polled >= 8
+    assert time.monotonic() - start < 5
+    assert window.polled >= 3
     assert window.closed == 1
 
 
@@ -225,17 +247,17 @@ def test_a_read_that_hangs_for_ever_does_not_hang_the_program(monkeypatch: pytes
 
     def hung() -> Iterator[Frame]:
         yield picture(0)
-        release.wait(10)
+        release.wait(20)
 
     controls = Controls()
     sink = ListSink(on_send=lambda _: controls.quit.set())
     start = time.monotonic()
     stream(FakeSource(hung(), live=True), sink, controls=controls).run()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     capture = next(thread for thread in threading.enumerate() if thread.name == "capture")
     assert capture.daemon
     release.set()
-    capture.join(2)
+    capture.join(10)
 
 
 def test_rate_thins_a_source_evenly() -> None:
@@ -337,7 +359,7 @@ def test_a_live_pause_shows_paper_within_two_frames() -> None:
     controls = Controls(layout="inplace")
     sink = ListSink()
 
-    def press(frame: Frame) -> None:
+    def press(_: Frame) -> None:
         controls.paused = controls.paused or len(sink.frames) == 10
 
     sink._on_send = press

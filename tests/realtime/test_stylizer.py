@@ -1,6 +1,7 @@
 import time
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_a_lost_face_is_held_then_fades_to_paper_within_half_a_second_of_the_cli
     frames = [core(picture(index, level=90)) for index in range(20)]
     darkness = [ink(frame) for frame in frames]
     assert darkness[2] == darkness[3] == darkness[4]  # 80 ms: a tracker's hiccup is not seen
-    assert all(a >= b for a, b in zip(darkness[2:], darkness[3:], strict=False))
+    assert all(a >= b for a, b in pairwise(darkness[2:]))
     assert 0 < darkness[9] < darkness[4] / 2
     assert is_paper(frames[2 + 12])  # 0.48 s later
 
@@ -134,6 +135,13 @@ def test_a_pause_is_paper_at_once_and_the_old_drawing_does_not_come_back() -> No
     assert engine.batches == [1]  # nothing is drawn for nobody
     controls.paused = False
     assert is_paper(core(picture(3, level=90)))
+
+
+def test_a_blank_frame_is_paper_at_once_and_its_picture_is_not_looked_at() -> None:
+    core = stylizer(lambda _: [face()])
+    assert ink(core(picture(0, level=90))) > 0
+    assert is_paper(core(replace(picture(1, level=90), blank=True)))
+    assert ink(core(picture(2, level=90))) > 0
 
 
 def test_a_pause_between_two_steps_still_gives_paper() -> None:

@@ -1,5 +1,5 @@
 import json
-import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,15 +26,33 @@ def test_a_long_run_keeps_a_fair_sample_in_bounded_memory() -> None:
     assert SAMPLES >= 1000
 
 
-def test_fps_counts_the_gaps_between_deliveries() -> None:
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    one = Clock()
+    monkeypatch.setattr("realtime.timing.time", one)
+    return one
+
+
+def test_fps_counts_the_gaps_between_deliveries(clock: Clock) -> None:
     stats = Stats()
-    begin = time.monotonic()
     for index in range(6):
-        time.sleep(0.02)
-        stats.captured()
+        clock.now += 0.04
         stats.delivered(picture(index), faces=1)
-        last = time.monotonic()
-    assert stats.as_dict()["fps"] == pytest.approx(5 / (last - begin - 0.02), rel=0.15)
+    clock.now += 10
+    assert stats.as_dict()["fps"] == 25.0
+    assert stats.recent()["fps"] == 25.0
 
 
 def test_one_frame_has_no_rate() -> None:
@@ -44,26 +62,25 @@ def test_one_frame_has_no_rate() -> None:
     assert stats.recent()["fps"] == 0.0
 
 
-def test_age_is_counted_from_the_end_of_decode() -> None:
+def test_age_is_counted_from_the_end_of_decode(clock: Clock) -> None:
     stats = Stats()
-    frame = picture(0)
-    time.sleep(0.03)
-    stats.delivered(frame, faces=0)
-    assert 30 <= stats.as_dict()["age_ms"]["p50"] < 60
+    for milliseconds in (30, 50, 70):
+        stats.delivered(replace(picture(0), captured=clock.now - milliseconds / 1000), faces=0)
+    assert stats.as_dict()["age_ms"]["p50"] == 50.0
 
 
-def test_every_figure_that_is_promised_is_there_and_is_json() -> None:
+def test_every_figure_that_is_promised_is_there_and_is_json(clock: Clock) -> None:
     stats = Stats(engine="openvino bf16", device="CPU")
     for _ in range(3):
         stats.captured()
     stats.dropped()
     with stats.stage("draw"):
-        time.sleep(0.01)
+        clock.now += 0.012
     stats.delivered(picture(0), faces=2)
     told = json.loads(json.dumps(stats.as_dict()))
     assert (told["frames_in"], told["frames_out"], told["dropped"], told["in_flight"]) == (3, 1, 1, 1)
     assert (told["engine"], told["device"], told["faces"]) == ("openvino bf16", "CPU", 2)
-    assert told["stages_ms"]["draw"]["p50"] >= 10
+    assert told["stages_ms"]["draw"]["p50"] == 12.0
     assert set(told["age_ms"]) == {"p50", "p95", "p99"}
     assert "openvino bf16 on CPU" in stats.table()
 

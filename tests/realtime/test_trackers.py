@@ -34,13 +34,12 @@ def frame(image: NDArray[np.uint8], index: int = 0) -> Frame:
 
 
 def on_canvas(*places: tuple[int, int, int], width: int = 1280, height: int = 720) -> NDArray[np.uint8]:
-    """The demo portrait pasted at (x, y) with a height each, on grey."""
+    """The demo portrait's middle pasted as squares at (x, y, side), on grey."""
     portrait, canvas = read(PORTRAIT), np.full((height, width, 3), 120, np.uint8)
-    for x, y, tall in places:
-        small = cv2.resize(
-            portrait, (tall * portrait.shape[1] // portrait.shape[0], tall), interpolation=cv2.INTER_AREA
-        )
-        canvas[y : y + tall, x : x + small.shape[1]] = small
+    margin = (portrait.shape[1] - portrait.shape[0]) // 2
+    for x, y, side in places:
+        square = portrait[:, margin : margin + portrait.shape[0]]
+        canvas[y : y + side, x : x + side] = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
     return canvas
 
 
@@ -221,6 +220,12 @@ def test_ids_stay_with_the_faces_that_cross() -> None:
         ids = identities.assign([points[i] for i in order], step / 30)
         seen.append((ids[order.index(0)], ids[order.index(1)]))
     assert len(set(seen)) == 1
+
+
+def test_two_faces_near_one_place_have_two_ids() -> None:
+    identities = Identities()
+    assert identities.assign([face(x=160).landmarks], 0.0) == [0]
+    assert identities.assign([face(x=140).landmarks, face(x=165).landmarks], 0.03) == [1, 0]
 
 
 def test_an_id_is_kept_over_a_short_loss_and_never_used_again_after_a_long_one() -> None:

@@ -30,7 +30,9 @@ def test_flip_swaps_the_eyes_and_is_its_own_inverse() -> None:
 def test_shift_moves_everything_by_whole_pixels() -> None:
     moved = shift(sample(), 5, -9)
     assert np.array_equal(moved.drawing[:-9, 5:], sample().drawing[9:, :-5])
-    assert (moved.photo[:, :5] == 255).all() and (moved.matte[:, :5] == 0).all() and (moved.drawing[-9:] == 255).all()
+    assert (moved.photo[:, :5] == 255).all()
+    assert (moved.matte[:, :5] == 0).all()
+    assert (moved.drawing[-9:] == 255).all()
     assert np.allclose(moved.points - sample().points, (5, -9))
 
 
@@ -38,7 +40,8 @@ def test_shift_moves_everything_by_whole_pixels() -> None:
 def test_a_sample_is_a_pure_function_of_its_seed(seed: int) -> None:
     one = augment(np.random.default_rng(seed), sample())
     two = augment(np.random.default_rng(seed), sample())
-    assert np.array_equal(one.photo, two.photo) and np.array_equal(one.points, two.points)
+    assert np.array_equal(one.photo, two.photo)
+    assert np.array_equal(one.points, two.points)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -53,10 +56,11 @@ def test_photometric_changes_are_real_and_in_range() -> None:
     rng = np.random.default_rng(3)
     plain = sample().photo.astype(np.float32)
     lit = [relight(rng, plain) for _ in range(20)]
-    assert all(0 <= x.min() and x.max() <= 255 for x in lit)
+    assert all(x.min() >= 0 and x.max() <= 255 for x in lit)
     assert np.std([x.mean() for x in lit]) > 5
     noisy = degrade(rng, plain)
-    assert noisy.dtype == np.uint8 and noisy.shape == (512, 512, 3)
+    assert noisy.dtype == np.uint8
+    assert noisy.shape == (512, 512, 3)
     rooms = [background(rng, 512) for _ in range(8)]
     assert np.std([room.mean() for room in rooms]) > 10
 

@@ -43,7 +43,8 @@ def run(data: Path, out: Path, steps: int, lr: float = 3e-3) -> None:
 def test_the_loss_falls_and_the_student_loads(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path / "run", 100)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["fused"] < 0.6 * 3.0 and lines[-1]["step"] == 100
+    assert lines[-1]["fused"] < 0.6 * 3.0
+    assert lines[-1]["step"] == 100
     student = load(tmp_path / "run" / "student.safetensors").eval()
     with np.load(data) as file:
         photo, drawing = file["photo"][:1], file["drawing"][:1]
