@@ -124,7 +124,7 @@ def relight(rng: np.random.Generator, x: Plane) -> Plane:
     if rng.random() < 0.15:
         grey = y.mean(2, keepdims=True)
         y = grey + (y - grey) * rng.uniform(0, 0.8)
-    return np.clip(y * 255, 0, 255).astype(np.float32)
+    return np.asarray(np.clip(y * 255, 0, 255), np.float32)
 
 
 def degrade(rng: np.random.Generator, x: Plane) -> Image:
@@ -139,13 +139,13 @@ def degrade(rng: np.random.Generator, x: Plane) -> Image:
         x = blur(x, float(rng.uniform(0.4, 1.6)))
     if rng.random() < 0.35:
         soft = blur(x, float(rng.uniform(0.8, 2.0)))
-        x = x + (x - soft) * float(rng.uniform(0.2, 1.5))
+        x = x + (x - soft) * np.float32(rng.uniform(0.2, 1.5))
     if rng.random() < 0.6:
         sigma = float(rng.gamma(1.5, 3.0))
         noise = rng.standard_normal(x.shape, np.float32)
         if rng.random() < 0.4:
             noise = blur(noise, 0.8) * 2
-        x = x + noise * sigma * (0.5 + np.sqrt(np.clip(x, 0, 255) / 255))
+        x = np.asarray(x + noise * sigma * (0.5 + np.sqrt(np.clip(x, 0, 255) / 255)), np.float32)
     out = np.clip(x, 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
@@ -166,7 +166,7 @@ def augment(rng: np.random.Generator, sample: Sample, *, strength: float = 1.0) 
     photo: Plane = sample.photo.astype(np.float32)
     if rng.random() < 0.55:
         alpha = (sample.matte.astype(np.float32) / 255)[..., None]
-        photo = photo * alpha + background(rng, photo.shape[0]) * (1 - alpha)
+        photo = np.asarray(photo * alpha + background(rng, photo.shape[0]) * (1 - alpha), np.float32)
     degraded = degrade(rng, relight(rng, photo))
     matte = sample.matte
     if rng.random() < 0.3:

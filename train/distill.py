@@ -26,6 +26,7 @@ from apdgan.alignment import boxes
 from apdgan.checkpoint import save
 from apdgan.config import preset
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
+from apdgan.layers import ShuffleFusion
 from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts
 from train.augment import Sample, augment
 from train.dataset import FIVE, load_pairs, mixed_indices
@@ -97,8 +98,12 @@ def train(
     strength: float,
     start: Path | None,
     threads: int,
+    sharpen: float = 3.0,
 ) -> None:
-    """Train until ``minutes`` or ``steps`` are over; resumes from ``out`` if it holds a run."""
+    """Train until ``minutes`` or ``steps`` are over; resumes from ``out`` if it holds a run.
+
+    The saved student's last step is steepened by ``sharpen``: cross-entropy leaves its doubt grey, a pen has none.
+    """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -149,9 +154,9 @@ def train(
             line |= {k: round(v, 4) for k, v in running.items()}
             print(json.dumps(line), file=log, flush=True)
         if time.monotonic() - saved > 120:
-            _checkpoint(out, model, average, optimizer, step, time.monotonic() - began)
+            _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
             saved = time.monotonic()
-    _checkpoint(out, model, average, optimizer, step, time.monotonic() - began)
+    _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
     log.close()
 
 
@@ -162,6 +167,7 @@ def _checkpoint(
     optimizer: torch.optim.Optimizer,
     step: int,
     spent: float,
+    sharpen: float,
 ) -> None:
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     tensors |= {f"average.{k}": v.contiguous() for k, v in average.items()}
@@ -172,6 +178,8 @@ def _checkpoint(
     part.replace(out / "state.safetensors")
     student = HierarchicalGenerator(model.config)
     student.load_state_dict(average)
+    if isinstance(student.GCombine, ShuffleFusion):
+        student.GCombine.sharpen(sharpen)
     save(out / "student.safetensors", student, {"step": str(step)})
 
 
@@ -212,6 +220,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--strength", type=float, default=0.85, help="share of samples with photometric augmentation")
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to start from")
+    parser.add_argument("--sharpen", type=float, default=3.0, help="steepness of the saved student's last step")
     parser.add_argument("--threads", type=int, default=2)
 
 
@@ -231,5 +240,6 @@ def main(args: argparse.Namespace) -> int:
         strength=args.strength,
         start=args.start,
         threads=args.threads,
+        sharpen=args.sharpen,
     )
     return 0

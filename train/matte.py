@@ -1,6 +1,6 @@
 """Teach the person matte: ``python -m train.matte --data portraits.npz --out matte.safetensors``.
 
-The data file holds portraits of one person each on plain walls, with a segmentation teacher's mattes:
+The data file, made by :mod:`train.matte_data`, holds portraits on plain walls with a segmentation teacher's mattes:
 ``photo`` (N, 384, 384, 3) uint8 RGB, ``matte`` and ``inside`` (N, 384, 384) uint8 (person; where the picture has
 pixels), ``oval`` (N, 36, 2) float32 px (outline of the face). The middle 256 x 256 is the aligned square at half size.
 Every training picture is made anew from them by :mod:`train.matte_scenes`.

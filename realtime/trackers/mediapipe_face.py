@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -16,8 +17,11 @@ from realtime.trackers import load_mediapipe, missing_library, quiet
 MESH_POINTS = 478
 SCAN_EVERY_S = 0.5
 """While no face is found, the picture is searched in parts this often (and at once when a face was just lost)."""
-SCAN_PARTS = (2, 4)
+SCAN_PARTS = (2, 3)
 """Parts along the shorter side: MediaPipe's detector misses faces lower than about a sixth of what it looks at."""
+SCAN_PER_FRAME = 6
+"""Parts looked at in one frame, about 1 ms each. A frame that stands alone (a picture, the first of a clip or of a
+size, one of a source slower than SCAN_EVERY_S) is searched whole."""
 SMALLEST_PX = 24.0
 """A face with a smaller bounding box has nothing to draw from and is passed over."""
 _CROP = 3.0
@@ -51,28 +55,30 @@ class MediaPipeFaceTracker:
         self._clock = 0
         self._last_time: float | None = None
         self._crops: list[Region] = []
+        self._pending: list[Region] = []
         self._looked = float("-inf")
-        self._saw = True  # the first frame without a face is searched at once
+        self._saw = self._begun = False
+        self._shape: tuple[int, ...] = ()
         self._identities = Identities()
 
     def track(self, frame: Frame) -> Sequence[Face]:
         """The faces of this frame. Frames come in order; a clip that starts again is understood."""
         time = frame.captured if frame.pts is None else float(frame.pts)
-        backwards = self._last_time is not None and time < self._last_time
+        alone = self._last_time is None or not 0 <= time - self._last_time < SCAN_EVERY_S
         stamp = self._stamp(time)
-        if backwards:
-            self._crops, self._looked = [], float("-inf")
+        if alone or frame.image.shape != self._shape:  # nothing leads here from the frame before
+            self._crops, self._pending, self._looked, self._begun = [], [], float("-inf"), False
+        self._shape = frame.image.shape
         image = np.ascontiguousarray(frame.image)
+        due = self._saw or time - self._looked >= SCAN_EVERY_S
+        self._looked = time if due else self._looked
         found = self._follow(image) if self._crops else []
-        due = backwards or self._saw or time - self._looked >= SCAN_EVERY_S
         if not found or due:
             whole = self._points(self._video.detect_for_video(self._picture(image), stamp), image, (0, 0))
             found = whole or found
             self._crops = [] if whole else self._crops
-        if due and not found:
-            found = self._search(image)
-        if due:
-            self._looked = time
+        if not found:
+            found = self._search(image, again=due)
         self._saw = bool(found) and not self._crops
         found = [points for points in found if np.ptp(points, axis=0).max() >= SMALLEST_PX][: self._faces]
         ids = self._identities.assign(found, time)
@@ -153,25 +159,32 @@ class MediaPipeFaceTracker:
         self._crops = [_around(points, image) for points in found]
         return found
 
-    def _search(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Look at the parts, coarse first; a face counts when it is found again in a crop of its own."""
-        for parts in SCAN_PARTS:
-            if min(image.shape[:2]) // parts < 2 * SMALLEST_PX:  # whatever it would find is too small to draw
-                break
-            seen = _distinct([points for region in _regions(image, parts) for points in self._look(image, region)])
-            large = [points for points in seen if np.ptp(points, axis=0).max() >= SMALLEST_PX]
-            self._crops = [_around(points, image) for points in large[: self._faces]]
-            found = self._follow(image) if self._crops else []
-            if found:
-                return found
-        return []
+    def _search(self, image: NDArray[np.uint8], *, again: bool) -> list[NDArray[np.float32]]:
+        """Look at the next few parts, coarse ones first; a face counts when it is found again in a crop of its own."""
+        if again:
+            self._pending = [region for parts in SCAN_PARTS for region in _regions(image, parts)]
+        count = SCAN_PER_FRAME if self._begun else len(self._pending)
+        self._begun = True
+        regions, self._pending = self._pending[:count], self._pending[count:]
+        seen = _distinct([points for region in regions for points in self._look(image, region)])
+        large = [points for points in seen if np.ptp(points, axis=0).max() >= SMALLEST_PX]
+        self._crops = [_around(points, image) for points in large[: self._faces]]
+        return self._follow(image) if self._crops else []
 
 
 def _regions(image: NDArray[np.uint8], parts: int) -> list[Region]:
-    """Squares that overlap by half and cover the frame, ``parts`` along its shorter side (at most 16 a side)."""
+    """Squares that overlap by a third and cover the frame, ``parts`` along its shorter side; at most 16 a row.
+
+    None where they would be so small that a face in them could not be drawn.
+    """
     height, width = image.shape[:2]
     side = min(height, width) // parts
-    xs, ys = (np.linspace(0, n - side, min(16, round(2 * n / side) - 1)).round().astype(int) for n in (width, height))
+    if side < 2 * SMALLEST_PX:
+        return []
+    xs, ys = (
+        np.linspace(0, n - side, min(16, 1 + math.ceil(1.5 * (n / side - 1)))).round().astype(int)
+        for n in (width, height)
+    )
     return [(int(x), int(y), side, side) for y in ys for x in xs]
 
 

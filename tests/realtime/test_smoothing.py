@@ -121,7 +121,7 @@ def test_slow_change_is_not_kept_for_ever() -> None:
     for step in range(1, 11):
         mix = cv2.addWeighted(photo(0), 1 - step / 25, photo(1), step / 25, 0)
         out = smoother.smooth(drawing(after, mix), 1.0)
-    assert out.ink.min() > 240
+    assert np.median(out.ink) > 245  # without accumulating, 0.85 ** 10 of the old ink would be left: 205
 
 
 def test_another_picture_lets_everything_go() -> None:

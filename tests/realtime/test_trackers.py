@@ -85,12 +85,28 @@ def test_a_small_face_is_found_by_a_second_look_and_followed(tracker: MediaPipeF
 
 
 def test_the_second_look_is_rare(tracker: MediaPipeFaceTracker, monkeypatch: pytest.MonkeyPatch) -> None:
-    searched: list[float] = []
-    search = tracker._search
-    monkeypatch.setattr(tracker, "_search", lambda image: (searched.append(1), search(image))[1])
-    for index in range(60):  # two seconds
-        tracker.track(frame(np.full((240, 320, 3), 90, np.uint8), index))
-    assert 3 <= len(searched) <= 5
+    """Two seconds without a face: a few parts a frame, every half second, after the first frame was searched whole."""
+    looked: list[int] = []
+    look = tracker._look
+    monkeypatch.setattr(tracker, "_look", lambda image, region: (looked.append(index), look(image, region))[1])
+    for index in range(60):
+        tracker.track(frame(np.full((720, 1280, 3), 90, np.uint8), index))
+    each = [looked.count(index) for index in range(60)]
+    assert 30 <= each[0] <= 60
+    assert max(each[1:]) == 6
+    assert sum(each) == 4 * each[0]
+
+
+def test_a_frame_of_another_size_is_understood(tracker: MediaPipeFaceTracker) -> None:
+    for index, (width, height) in enumerate(((1280, 720), (1280, 720), (640, 360), (320, 720), (1280, 720))):
+        image = on_canvas((900, 420, 110)) if width == 1280 else on_canvas(width=width, height=height)
+        assert len(tracker.track(frame(image, index))) == (width == 1280)
+
+
+def test_frames_far_apart_are_each_searched_whole(tracker: MediaPipeFaceTracker) -> None:
+    places = [(900, 420, 110), (200, 100, 110), (600, 500, 110)]
+    for index, place in enumerate(places):
+        assert len(tracker.track(frame(on_canvas(place), 30 * index))) == 1
 
 
 def test_a_face_that_leaves_is_gone_and_one_that_comes_later_is_another(tracker: MediaPipeFaceTracker) -> None:

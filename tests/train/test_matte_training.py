@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
+from apdgan.alignment import TEMPLATE
 from apdgan.matte import MatteNet
-from train import matte
+from train import matte, matte_data
+from train.dataset import FIVE
 from train.matte_people import Person, people, separate
 from train.matte_scenes import scene
 
@@ -108,6 +110,25 @@ def test_training_learns_and_writes_weights_that_load(tmp_path: Path) -> None:
     net.load_state_dict(load_file(out))
     assert best > 0.5
     assert net.head.weight.abs().sum() > 0
+
+
+def test_a_portrait_s_canvas_holds_the_square_in_its_middle_at_half_size() -> None:
+    """The face of the picture is at twice the template's size and off to a side; the teacher calls red a person."""
+    mesh = np.full((478, 2), 700.0)
+    mesh[list(FIVE)] = TEMPLATE * 2 + (100, 0)
+    picture = np.zeros((1100, 1000, 3), np.uint8)
+    picture[400:1100, 300:900] = (200, 0, 0)
+    one = matte_data.canvas(picture, mesh, lambda image: np.where(image[..., 0] > 100, 255, 0).astype(np.uint8))
+    assert {key: value.shape for key, value in one.items()} == {
+        "photo": (384, 384, 3), "matte": (384, 384), "inside": (384, 384), "oval": (36, 2),
+    }  # fmt: skip
+    # Picture (x, y) lies at ((x - 100) / 2 + 128) / 2 of the canvas.
+    np.testing.assert_allclose(one["oval"], np.tile([(700 - 100) / 4 + 64, 700 / 4 + 64], (36, 1)), atol=0.01)
+    assert one["matte"][200, 150] == 255
+    assert one["matte"][200, 100] == 0
+    assert np.flatnonzero(one["matte"][200] > 127)[[0, -1]].tolist() == pytest.approx([114, 264], abs=1)
+    assert one["inside"][200, 38] == 0
+    assert one["inside"][200, 41] == 255
 
 
 def test_a_missing_data_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
