@@ -45,6 +45,9 @@ class ModelConfig:
     norm: str
     nets: Mapping[str, NetConfig] = field(hash=False)
     fusion: FusionConfig
+    matted: bool = False
+    """The global network and the parts see the person on white, so that no background can pass for dark hair. The
+    paper's see the photo as it is."""
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -61,6 +64,7 @@ class ModelConfig:
             "norm": self.norm,
             "nets": {name: asdict(net) for name, net in self.nets.items()},
             "fusion": asdict(self.fusion),
+            "matted": self.matted,
         }
 
     @staticmethod
@@ -73,7 +77,12 @@ class ModelConfig:
             }
             fusion = FusionConfig(**data["fusion"])
             return ModelConfig(
-                family=str(data["family"]), width=int(data["width"]), norm=str(data["norm"]), nets=nets, fusion=fusion
+                family=str(data["family"]),
+                width=int(data["width"]),
+                norm=str(data["norm"]),
+                nets=nets,
+                fusion=fusion,
+                matted=bool(data.get("matted", False)),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"model config: expected family, width, norm, nets and fusion, got {error!r}") from None
@@ -98,9 +107,8 @@ def _lite(width: int, norm: str) -> ModelConfig:
     part = NetConfig(kind="shuffle", stem=2, channels=(w * 3 // 4, w * 3 // 2, 2 * w))
     back = NetConfig(kind="shuffle", stem=8, channels=(w // 4, w // 2, w))
     nets = {"G": whole} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": whole, "GLBG": back}
-    return ModelConfig(
-        family="lite", width=w, norm=norm, nets=nets, fusion=FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1)
-    )
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1)
+    return ModelConfig(family="lite", width=w, norm=norm, nets=nets, fusion=fusion, matted=True)
 
 
 _PRESETS = {"paper": (_paper, 64, "instance"), "lite": (_lite, 32, "batch")}

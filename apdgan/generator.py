@@ -44,10 +44,11 @@ class HierarchicalGenerator(nn.Module):
             fg: (B, 1, 512, 512) bool, True on the person.
         """
         net = self._modules
-        raw = {region.name: net[region.name](cut(photo, boxes, region)) for region in PARTS}  # type: ignore[misc]
+        person = fg.to(photo.dtype)
+        seen = photo * person + (1 - person) if self.config.matted else photo
+        raw = {region.name: net[region.name](cut(seen, boxes, region)) for region in PARTS}  # type: ignore[misc]
 
         light = photo / 2 + 0.5  # masked out is black
-        person = fg.to(photo.dtype)
         inside, outside = outside_parts(boxes, photo) * person, 1 - person
         raw[FOREGROUND] = net[FOREGROUND](light * inside * 2 - 1)  # type: ignore[misc]
         raw[BACKGROUND] = net[BACKGROUND](light * outside * 2 - 1)  # type: ignore[misc]
@@ -59,7 +60,7 @@ class HierarchicalGenerator(nn.Module):
         for region in PARTS:
             local_map = paste_min(local_map, raw[region.name], boxes, region)
 
-        global_ = net["G"](photo)  # type: ignore[misc]
+        global_ = net["G"](seen)  # type: ignore[misc]
         fused = self.GCombine(torch.cat([global_, local_map], 1))
         return GeneratorOutput(fused, global_, local_map, raw)
 
