@@ -63,6 +63,22 @@ def dice(x: Tensor, ink: Tensor) -> Tensor:
     return (1 - (2 * both + 1) / (total + 1)).mean()
 
 
+def thin(ink: Tensor) -> Tensor:
+    """Ink of strokes narrower than about 5 px: what is left of it without its solid masses. (B, 1, H, W) 0..1."""
+    solid = F.max_pool2d(-F.max_pool2d(-ink, 5, 1, 2), 9, 1, 4)
+    return ink * (1 - solid)
+
+
+def missed_lines(x: Tensor, ink: Tensor, reach_px: int = 2) -> Tensor:
+    """Cross-entropy of the darkest ink within ``reach_px`` of every thin stroke.
+
+    Where a line could lie a pixel to either side, plain cross-entropy draws neither. This asks for one of them.
+    """
+    p = F.max_pool2d(((1 - x.float()) / 2).clamp(1e-4, 1 - 1e-4), 2 * reach_px + 1, 1, reach_px)
+    wanted = thin(ink)
+    return (-p.log() * wanted).sum() / wanted.sum().clamp_min(1)
+
+
 def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
@@ -71,6 +87,7 @@ def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> di
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
+        "lines": 0.15 * missed_lines(out.fused, ink),
         "global": 0.4 * bce(out.global_, ink, near),
         "foreground": 0.4 * bce(out.raw[FOREGROUND], ink, inside * near),
         "background": 0.1 * bce(out.raw[BACKGROUND], ink, (1 - fg.float()) * near),

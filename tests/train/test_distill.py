@@ -12,7 +12,7 @@ import torch
 from apdgan.alignment import TEMPLATE, boxes
 from apdgan.checkpoint import load
 from train.dataset import FIVE
-from train.distill import bce, dice, train
+from train.distill import bce, dice, missed_lines, thin, train
 
 
 @pytest.fixture
@@ -79,3 +79,20 @@ def test_losses_are_zero_for_the_target_itself() -> None:
     assert float(bce(1 - 2 * ink, ink)) < 1e-3
     assert float(dice(1 - 2 * ink, ink)) < 1e-3
     assert float(dice(2 * ink - 1, ink)) > 0.9
+
+
+def test_a_line_a_pixel_off_is_not_missed_but_an_absent_one_is() -> None:
+    ink = torch.zeros(1, 1, 64, 64)
+    ink[..., 30, 10:50] = 1
+    beside = torch.ones_like(ink)
+    beside[..., 31, 10:50] = -1
+    assert float(missed_lines(beside, ink)) < 0.01
+    assert float(missed_lines(torch.ones_like(ink), ink)) > 5
+
+
+def test_solid_masses_are_no_lines() -> None:
+    ink = torch.zeros(1, 1, 64, 64)
+    ink[..., 10:40, 10:40] = 1
+    ink[..., 50:52, 5:60] = 1
+    assert float(thin(ink)[..., 10:40, 10:40].sum()) == 0
+    assert float(thin(ink)[..., 50:52, 5:60].mean()) == 1
