@@ -28,6 +28,7 @@ from apdgan.config import preset
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 from apdgan.layers import ShuffleFusion
 from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts
+from train.adversary import Adversary
 from train.augment import Sample, augment
 from train.dataset import FIVE, load_pairs, mixed_indices
 
@@ -69,25 +70,15 @@ def thin(ink: Tensor) -> Tensor:
     return ink * (1 - solid)
 
 
-def missed_lines(x: Tensor, ink: Tensor, reach_px: int = 2) -> Tensor:
-    """Cross-entropy of the darkest ink within ``reach_px`` of every thin stroke.
-
-    Where a line could lie a pixel to either side, plain cross-entropy draws neither. This asks for one of them.
-    """
-    p = F.max_pool2d(((1 - x.float()) / 2).clamp(1e-4, 1 - 1e-4), 2 * reach_px + 1, 1, reach_px)
-    wanted = thin(ink)
-    return (-p.log() * wanted).sum() / wanted.sum().clamp_min(1)
-
-
 def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
-    # Thin lines are few: pixels on or beside ink count more than open paper.
-    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3)
+    # Thin lines are few: pixels on or beside ink count more than open paper, and the lines themselves more than what is
+    # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
+    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + 4 * thin(ink)
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
-        "lines": 0.15 * missed_lines(out.fused, ink),
         "global": 0.4 * bce(out.global_, ink, near),
         "foreground": 0.4 * bce(out.raw[FOREGROUND], ink, inside * near),
         "background": 0.1 * bce(out.raw[BACKGROUND], ink, (1 - fg.float()) * near),
@@ -116,6 +107,7 @@ def train(
     start: Path | None,
     threads: int,
     sharpen: float = 3.0,
+    adversary: float = 0.0,
 ) -> None:
     """Train until ``minutes`` or ``steps`` are over; resumes from ``out`` if it holds a run.
 
@@ -130,6 +122,7 @@ def train(
         model.load_state_dict(load_file(start))
     average = {k: v.detach().clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
+    judge = Adversary() if adversary else None
     step, spent = _resume(out, model, average, optimizer)
 
     data = Pairs(files=files, seed=seed + step, strength=strength)
@@ -149,6 +142,9 @@ def train(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             result = model(x, corners, fg)
         terms = losses(result, ink, corners, fg)
+        if judge is not None:
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                terms["adversary"] = adversary * judge.judge(x, result.fused, 1 - 2 * ink)
         loss = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(loss):
             raise SystemExit(f"step {step}: the loss is not finite; the last good checkpoint is in {out}")
@@ -238,6 +234,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=0.85, help="share of samples with photometric augmentation")
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to start from")
     parser.add_argument("--sharpen", type=float, default=3.0, help="steepness of the saved student's last step")
+    parser.add_argument("--adversary", type=float, default=0.0, help="weight of the PatchGAN term; 0: none")
     parser.add_argument("--threads", type=int, default=2)
 
 
@@ -258,5 +255,6 @@ def main(args: argparse.Namespace) -> int:
         start=args.start,
         threads=args.threads,
         sharpen=args.sharpen,
+        adversary=args.adversary,
     )
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,15 @@ from apdgan.matte import MatteNet
 ROOT = Path(__file__).parents[2]
 ALIGNED = ROOT.parent / "shared" / "data" / "aligned_photos"
 MODEL = ROOT / "models" / "matte.onnx"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Layers this small only lose time when threads wait for each other on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

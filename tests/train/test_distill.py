@@ -12,7 +12,7 @@ import torch
 from apdgan.alignment import TEMPLATE, boxes
 from apdgan.checkpoint import load
 from train.dataset import FIVE
-from train.distill import bce, dice, missed_lines, thin, train
+from train.distill import bce, dice, thin, train
 
 
 @pytest.fixture
@@ -36,15 +36,15 @@ def data(tmp_path: Path) -> Path:
 def run(data: Path, out: Path, steps: int, lr: float = 3e-3) -> None:
     train(
         files=[data], out=out, name="lite", norm="batch", width=16, minutes=10, steps=steps, batch=2, lr=lr, seed=1,
-        strength=0.0, start=None, threads=2,
+        strength=0.0, start=None, threads=1,
     )  # fmt: skip
 
 
 def test_the_loss_falls_and_the_student_loads(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path / "run", 100)
+    run(data, tmp_path / "run", 50)
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["fused"] < 0.6 * 3.0
-    assert lines[-1]["step"] == 100
+    assert lines[-1]["step"] == 50
     student = load(tmp_path / "run" / "student.safetensors").eval()
     with np.load(data) as file:
         photo, drawing = file["photo"][:1], file["drawing"][:1]
@@ -79,15 +79,6 @@ def test_losses_are_zero_for_the_target_itself() -> None:
     assert float(bce(1 - 2 * ink, ink)) < 1e-3
     assert float(dice(1 - 2 * ink, ink)) < 1e-3
     assert float(dice(2 * ink - 1, ink)) > 0.9
-
-
-def test_a_line_a_pixel_off_is_not_missed_but_an_absent_one_is() -> None:
-    ink = torch.zeros(1, 1, 64, 64)
-    ink[..., 30, 10:50] = 1
-    beside = torch.ones_like(ink)
-    beside[..., 31, 10:50] = -1
-    assert float(missed_lines(beside, ink)) < 0.01
-    assert float(missed_lines(torch.ones_like(ink), ink)) > 5
 
 
 def test_solid_masses_are_no_lines() -> None:
