@@ -177,11 +177,14 @@ class ShuffleFusion(nn.Module):
         return torch.tanh(y + self.darker * x.amin(1, keepdim=True))
 
     @torch.no_grad()
-    def sharpen(self, gain: float) -> None:
-        """Steepen the last step from paper to ink, in place: doubtful grey goes to the side it leans to."""
+    def sharpen(self, gain: float, lighten: float = 0.0) -> None:
+        """Steepen the last step from paper to ink, in place: doubtful grey goes to the side it leans to.
+
+        ``lighten`` is first added to the logit, towards paper: it thins strokes that a weighted loss drew too wide.
+        """
+        assert self.leave.bias is not None
+        self.leave.bias.add_(lighten).mul_(gain)
         self.leave.weight.mul_(gain)
-        if self.leave.bias is not None:
-            self.leave.bias.mul_(gain)
         self.darker.mul_(gain)
 
 
