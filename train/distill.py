@@ -128,7 +128,7 @@ def train(
 
     data = Pairs(files=files, seed=seed + step, strength=strength)
     loader = DataLoader(data, batch_size=batch, num_workers=1, prefetch_factor=4)
-    began, log = time.monotonic() - spent, (out / "log.jsonl").open("a")
+    began = time.monotonic() - spent
     saved = time.monotonic()
     running: dict[str, float] = {}
     for photo, drawing, matte, corners in loader:
@@ -142,6 +142,8 @@ def train(
         ink, fg = 1 - drawing.unsqueeze(1).float() / 255, matte.unsqueeze(1) >= 128
         with torch.autocast("cpu", dtype=torch.bfloat16):
             result = model(x, corners, fg)
+        if not torch.isfinite(result.fused).all():
+            raise SystemExit(f"step {step}: the drawing is not finite; the last good checkpoint is in {out}")
         terms = losses(result, ink, corners, fg)
         if judge is not None:
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -166,12 +168,12 @@ def train(
         if step % 50 == 0:
             line = {"step": step, "minutes": round(used, 2), "loss": round(sum(running.values()), 4)}
             line |= {k: round(v, 4) for k, v in running.items()}
-            print(json.dumps(line), file=log, flush=True)
+            with (out / "log.jsonl").open("a") as log:
+                print(json.dumps(line), file=log)
         if time.monotonic() - saved > 120:
             _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
             saved = time.monotonic()
     _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
-    log.close()
 
 
 def _checkpoint(

@@ -53,7 +53,7 @@ def test_the_loss_falls_and_the_student_loads(data: Path, tmp_path: Path) -> Non
         out = student(x, torch.from_numpy(boxes(TEMPLATE))[None], torch.ones(1, 1, 512, 512, dtype=torch.bool))
     ink = out.fused[0, 0].numpy() < 0
     both, either = (ink & (drawing[0] < 128)).sum(), (ink | (drawing[0] < 128)).sum()
-    assert both / either > 0.5
+    assert both / either > 0.35  # all paper would be 0, all ink 0.05
 
 
 def test_a_stopped_run_goes_on(data: Path, tmp_path: Path) -> None:
