@@ -72,7 +72,10 @@ def _open(
         path = _checkpoint_of(path)
     manifest = read_manifest(path) if path.suffix == ".onnx" else None
     if manifest is not None and manifest.kind != kind:
-        raise ModelError(f"model {path}: expected a {kind} model, got a {manifest.kind} model")
+        raise ModelError(
+            f"model {path}: expected a {kind} model, got a {manifest.kind} model; "
+            f"choose one that --list-models shows as {kind}"
+        )
     say = log or logging.getLogger("engines").info
     passed: list[str] = []
     failures: list[EngineError | ModelError] = []

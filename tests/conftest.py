@@ -1,4 +1,4 @@
-"""What the tests of every folder share: a small clip made on the spot."""
+"""What the tests of every folder share: a small clip made on the spot, and where more material lies if it is here."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for frame in source:
                 sink.send(frame)
     return path
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of shared test material beside the repository; tests that need it are skipped without it."""
+    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data, which is not here")
+    return folder

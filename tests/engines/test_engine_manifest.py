@@ -45,6 +45,7 @@ def test_a_file_cut_short_anywhere_is_refused_in_one_line(tiny: Path) -> None:
         with pytest.raises(ModelError, match=r"tiny\.onnx: ") as caught:
             read_manifest(tiny)
         assert "\n" not in str(caught.value)
+    assert "cut short" in str(caught.value), "one byte is missing"
 
 
 @pytest.mark.parametrize("content", [b"hello, this is text", b"\x00" * 64, b"\xff" * 64, b"version https://git-lfs"])

@@ -256,16 +256,15 @@ def test_unfit_input_is_refused_in_one_line(photo, mesh_, matte, message):
 def test_it_comes_close_to_the_published_drawings(shared: Path, tmp_path: Path):
     from train.prepare import prepare
 
-    models, look = shared / "data" / "models", shared / "data" / "look"
+    models, look = shared / "models", shared / "look"
     photos = sorted(look.glob("*_photo.png"))
     prepared = tmp_path / "look.npz"
     count, _ = prepare(
-        photos,
+        list(enumerate(photos)),
         prepared,
         segmenter=models / "selfie_segmentation.tflite",
         landmarker=models / "face_landmarker.task",
-        copies=0,
-        seed=0,
+        seed=None,
     )
     assert count == len(photos) == 3
     figures = []
