@@ -75,7 +75,7 @@ def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> di
     inside = outside_parts(corners, ink) * fg
     # Thin lines are few: pixels on or beside ink count more than open paper, and the lines themselves more than what is
     # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
-    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + 4 * thin(ink)
+    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + 2 * thin(ink)
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
