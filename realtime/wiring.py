@@ -13,6 +13,7 @@ from pathlib import Path
 import engines
 from realtime import choose
 from realtime.aligner import Aligner
+from realtime.allocator import bound_heaps
 from realtime.compositor import Compositor
 from realtime.config import StreamConfig
 from realtime.contact_sheet import contact_sheet, evenly
@@ -38,6 +39,7 @@ def build(config: StreamConfig, *, say: Say) -> Program:
 
     Raises UserError; whatever had been opened by then is closed.
     """
+    bound_heaps()
     plan = choose.choose(config, find_camera=find_camera, has_display=lambda: display_problem() is None)
     _check(config, plan)
     for line in plan.said:
