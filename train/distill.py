@@ -106,7 +106,7 @@ def train(
     strength: float,
     start: Path | None,
     threads: int,
-    sharpen: tuple[float, float] = (2.0, 0.15),
+    sharpen: tuple[float, float] = (3.0, 0.15),
     adversary: float = 0.0,
 ) -> None:
     """Train until ``minutes`` or ``steps`` are over; resumes from ``out`` if it holds a run.
@@ -240,7 +240,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sharpen",
         type=float,
         nargs=2,
-        default=(2.0, 0.15),
+        default=(3.0, 0.15),
         metavar=("GAIN", "LIGHTEN"),
         help="steepness of the saved student's last step, and how far it leans to paper",
     )
