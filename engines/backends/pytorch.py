@@ -15,7 +15,7 @@ from engines.manifest import Kind, Manifest
 from engines.weights import weights_sha256
 
 PRECISIONS = ("fp32",)
-INSTALL = "pip install torch safetensors --extra-index-url https://download.pytorch.org/whl/cpu"
+INSTALL = "pip install torch safetensors"
 SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
