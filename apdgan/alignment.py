@@ -105,13 +105,19 @@ def read_landmarks(path: Path) -> NDArray[np.float64]:
     Returns:
         (5, 2) float64.
     Raises:
-        ValueError: not five lines of two numbers; names the file and what was found.
+        ValueError: not five lines of two finite numbers; names the file, the line and what was found.
     """
-    lines = [line.split() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    try:
-        points = np.array([[float(v) for v in line] for line in lines], dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected five lines 'x y', got {error}") from None
-    if points.shape != (5, 2):
+    lines = [
+        (i, line.split()) for i, line in enumerate(path.read_text(errors="replace").splitlines(), 1) if line.strip()
+    ]
+    points = []
+    for number, line in lines:
+        try:
+            points.append([float(v) for v in line])
+        except ValueError:
+            points.append([])
+        if len(points[-1]) != 2 or not np.isfinite(points[-1]).all():
+            raise ValueError(f"{path}: expected five lines 'x y', got {' '.join(line)[:40]!r} in line {number}")
+    if len(points) != 5:
         raise ValueError(f"{path}: expected five lines 'x y', got {len(lines)} lines")
-    return points
+    return np.array(points, dtype=np.float64)

@@ -34,6 +34,9 @@ class FusionConfig:
     kind: str
     width: int
     blocks: int = 2
+    crest: float = 0.0
+    """shuffle: how strongly the darkest pixel of each 3x3 holds its neighbours back. Strokes stay as thin as a pen's
+    even where the network is not sure of their place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,9 @@ class ModelConfig:
     matted: bool = False
     """The global network and the parts see the person on white, so that no background can pass for dark hair. The
     paper's see the photo as it is."""
+    soft_matte: bool = False
+    """The matte weighs instead of cutting: where it wavers at the border of hair, the drawing does not jump. The paper
+    cuts at one half."""
 
     def __post_init__(self) -> None:
         if self.norm not in NORMS:
@@ -65,6 +71,7 @@ class ModelConfig:
             "nets": {name: asdict(net) for name, net in self.nets.items()},
             "fusion": asdict(self.fusion),
             "matted": self.matted,
+            "soft_matte": self.soft_matte,
         }
 
     @staticmethod
@@ -83,6 +90,7 @@ class ModelConfig:
                 nets=nets,
                 fusion=fusion,
                 matted=bool(data.get("matted", False)),
+                soft_matte=bool(data.get("soft_matte", False)),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"model config: expected family, width, norm, nets and fusion, got {error!r}") from None
@@ -107,11 +115,21 @@ def _lite(width: int, norm: str) -> ModelConfig:
     part = NetConfig(kind="shuffle", stem=2, channels=(w * 3 // 4, w * 3 // 2, 2 * w))
     back = NetConfig(kind="shuffle", stem=8, channels=(w // 4, w // 2, w))
     nets = {"G": whole} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": whole, "GLBG": back}
-    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1)
-    return ModelConfig(family="lite", width=w, norm=norm, nets=nets, fusion=fusion, matted=True)
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1, crest=1.0)
+    return ModelConfig(family="lite", width=w, norm=norm, nets=nets, fusion=fusion, matted=True, soft_matte=True)
 
 
-_PRESETS = {"paper": (_paper, 64, "instance"), "lite": (_lite, 32, "batch")}
+def _studio(width: int, norm: str) -> ModelConfig:
+    w = width
+    lite = _lite(width, norm)
+    part = NetConfig(kind="shuffle", stem=1, channels=(w * 3 // 4, w * 3 // 2, 9 * w // 4, 3 * w))
+    hair = NetConfig(kind="shuffle", stem=2, channels=(w, 2 * w, 3 * w, 4 * w, 6 * w))
+    nets = {**lite.nets} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": hair}
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 4, blocks=2, crest=1.0)
+    return ModelConfig(family="studio", width=w, norm=norm, nets=nets, fusion=fusion, matted=True, soft_matte=True)
+
+
+_PRESETS = {"paper": (_paper, 64, "instance"), "studio": (_studio, 32, "batch"), "lite": (_lite, 32, "batch")}
 PRESETS = tuple(_PRESETS)
 
 

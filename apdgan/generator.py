@@ -41,7 +41,7 @@ class HierarchicalGenerator(nn.Module):
         Args:
             photo: (B, 3, 512, 512) float in [-1, 1], RGB.
             boxes: (B, 4, 2) integer, top-left x, y of the four parts, inside the square.
-            fg: (B, 1, 512, 512) bool, True on the person.
+            fg: (B, 1, 512, 512), the person: bool, or float 0..1 for networks with a soft matte.
         """
         net = self._modules
         person = fg.to(photo.dtype)
@@ -53,16 +53,19 @@ class HierarchicalGenerator(nn.Module):
         raw[FOREGROUND] = net[FOREGROUND](light * inside * 2 - 1)  # type: ignore[misc]
         raw[BACKGROUND] = net[BACKGROUND](light * outside * 2 - 1)  # type: ignore[misc]
 
-        white = torch.ones_like(inside)
-        local_map = torch.minimum(
-            torch.where(inside > 0, raw[FOREGROUND], white), torch.where(outside > 0, raw[BACKGROUND], white)
-        )
+        local_map = torch.minimum(self.masked(raw[FOREGROUND], inside), self.masked(raw[BACKGROUND], outside))
         for region in PARTS:
             local_map = paste_min(local_map, raw[region.name], boxes, region)
 
         global_ = net["G"](seen)  # type: ignore[misc]
         fused = self.GCombine(torch.cat([global_, local_map], 1))
         return GeneratorOutput(fused, global_, local_map, raw)
+
+    def masked(self, drawing: Tensor, mask: Tensor) -> Tensor:
+        """A drawing on its mask, white paper elsewhere. Both (B, 1, 512, 512); mask 0..1."""
+        if self.config.soft_matte:
+            return 1 - (1 - drawing) * mask
+        return torch.where(mask > 0, drawing, torch.ones_like(mask))
 
 
 def init_weights(module: nn.Module) -> None:

@@ -160,6 +160,8 @@ class ShuffleUNet(nn.Module):
 class ShuffleFusion(nn.Module):
     """A cheap combining network at half size. It starts as "the darker of the two" and learns a correction.
 
+    Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, by ``config.crest`` times what it lacks.
+
     Two maps (B, 2, H, W) -> (B, 1, H, W), all in [-1, 1]; H and W even.
     """
 
@@ -170,11 +172,15 @@ class ShuffleFusion(nn.Module):
         self.blocks = nn.Sequential(*(conv_norm_relu(w, w, norm) for _ in range(config.blocks)))
         self.leave = nn.Conv2d(w, 4, 3, 1, 1)
         self.darker = nn.Parameter(torch.full((1,), 2.0))
+        self.crest = config.crest
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.enter(F.pixel_unshuffle(x, 2))
         y = F.pixel_shuffle(self.leave(y + self.blocks(y)), 2)
-        return torch.tanh(y + self.darker * x.amin(1, keepdim=True))
+        y = y + self.darker * x.amin(1, keepdim=True)
+        if self.crest:  # homogeneous in y, so that sharpen() scales it along
+            y = y + self.crest * (y + F.max_pool2d(-y, 3, 1, 1))
+        return torch.tanh(y)
 
     @torch.no_grad()
     def sharpen(self, gain: float, lighten: float = 0.0) -> None:

@@ -19,9 +19,10 @@ from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 class Scripted(nn.Module):
     """Stands for a generator: draws what it is told and keeps what it was given."""
 
-    def __init__(self, fused: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, fused: Callable[[Tensor], Tensor], family: str = "paper") -> None:
         super().__init__()
         self.fused = fused
+        self.config = preset(family)
 
     def forward(self, photo: Tensor, boxes: Tensor, fg: Tensor) -> GeneratorOutput:
         self.photo, self.boxes, self.fg = photo, boxes, fg
@@ -101,3 +102,11 @@ def test_the_drawing_is_the_fused_map_of_the_generator(norm: str) -> None:
     assert expected.std() > 1  # a flat picture would compare nothing
     assert (drawing.double() - expected).abs().max() <= 1  # a value on the edge of two levels may fall to either
     assert (drawing.double() == expected).double().mean() > 0.999
+
+
+def test_a_soft_matte_reaches_the_networks_as_a_weight() -> None:
+    generator = Scripted(torch.zeros_like, "lite")
+    matte = torch.zeros(1, 512, 512, dtype=torch.uint8)
+    matte[0, :3, 0] = torch.tensor([64, 128, 255], dtype=torch.uint8)
+    PortraitDrawer(generator)(*portraits()[:2], matte)  # type: ignore[arg-type]
+    assert generator.fg[0, 0, :4, 0].tolist() == pytest.approx([64 / 255, 128 / 255, 1.0, 0.0])

@@ -193,7 +193,20 @@ def test_a_config_of_something_else_is_refused(data: dict[str, object]) -> None:
 
 
 def test_an_unknown_preset_or_norm_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="expected one of paper, lite, got 'big'"):
+    with pytest.raises(ValueError, match="expected one of paper, studio, lite, got 'big'"):
         preset("big")
     with pytest.raises(ValueError, match="expected one of batch, instance, got 'group'"):
         preset("paper", norm="group")
+
+
+def test_a_soft_matte_fades_the_drawing_of_the_foreground_to_paper() -> None:
+    generator, (photo, boxes, _) = small("lite", "batch"), inputs(1)
+    levels = torch.tensor([0.0, 0.25, 1.0])
+    drawing = torch.full((3, 1, 512, 512), -0.5)
+    faded = generator.masked(drawing, levels[:, None, None, None].expand_as(drawing))
+    assert faded[:, 0, 0, 0].tolist() == pytest.approx([1.0, 0.625, -0.5])
+    whole = torch.ones(1, 1, 512, 512)
+    hard = run(generator, photo, boxes, whole.bool())
+    assert torch.equal(run(generator, photo, boxes, whole).fused, hard.fused)
+    half = run(generator, photo, boxes, whole / 2)
+    assert not torch.equal(half.local_map, hard.local_map)
