@@ -110,7 +110,7 @@ def relight(rng: np.random.Generator, x: Plane) -> Plane:
     if rng.random() < 0.8:
         y = np.power(np.clip(y, 1e-4, 1), float(np.exp(rng.normal(0, 0.28))))
     if rng.random() < 0.6:
-        y = (y - 0.5) * rng.uniform(0.65, 1.25) + 0.5 + rng.uniform(-0.1, 0.1)
+        y = (y - 0.5) * rng.uniform(0.5, 1.25) + 0.5 + rng.uniform(-0.1, 0.1)
     if rng.random() < 0.6:
         y = y * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
     if rng.random() < 0.4:
@@ -125,6 +125,23 @@ def relight(rng: np.random.Generator, x: Plane) -> Plane:
         grey = y.mean(2, keepdims=True)
         y = grey + (y - grey) * rng.uniform(0, 0.8)
     return np.asarray(np.clip(y * 255, 0, 255), np.float32)
+
+
+def flatten(rng: np.random.Generator, x: Plane) -> Plane:
+    """Soft light: what is small and faint (jaw, nose, lips) loses contrast, large tones stay. (H, W, 3) float32 0..255.
+
+    Office light and phones' beautifiers do this to a face; a portrait drawer still draws its jaw and nose.
+    """
+    size = x.shape[0]
+    sigma = float(np.exp(rng.uniform(np.log(4), np.log(40))))
+    part = max(1, int(sigma / 3))
+    small = cv2.resize(x, (size // part, size // part), interpolation=cv2.INTER_AREA)
+    wide = cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / part), (size, size), interpolation=cv2.INTER_LINEAR)
+    keep = np.float32(rng.uniform(0.15, 0.8))
+    detail = x - wide
+    # Faint detail fades, strong edges (eyes, hair, clothes) keep theirs.
+    strong = np.clip(np.abs(detail).max(2, keepdims=True) / 60, 0, 1)
+    return np.asarray(wide + detail * (keep + (1 - keep) * strong), np.float32)
 
 
 def degrade(rng: np.random.Generator, x: Plane) -> Image:
@@ -167,6 +184,8 @@ def augment(rng: np.random.Generator, sample: Sample, *, strength: float = 1.0) 
     if rng.random() < 0.55:
         alpha = (sample.matte.astype(np.float32) / 255)[..., None]
         photo = np.asarray(photo * alpha + background(rng, photo.shape[0]) * (1 - alpha), np.float32)
+    if rng.random() < 0.4:
+        photo = flatten(rng, photo)
     degraded = degrade(rng, relight(rng, photo))
     matte = sample.matte
     if rng.random() < 0.3:

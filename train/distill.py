@@ -1,60 +1,75 @@
-"""Teach a student generator stored drawings: ``python -m train distill DATA.npz ... --out RUN``.
+"""Teach a student generator a teacher's drawings: ``python -m train distill RUN.toml``.
 
-Small on purpose: binary cross-entropy and Dice on every level of the hierarchy (fused, global, each local network on
-its own region), AdamW with a cosine, an exponential moving average, time-boxed, resumable. Checkpoints are safetensors
-and JSON, written whole or not at all.
+Binary cross-entropy and Dice on every level of the hierarchy (fused, global, each local network on its own region),
+AdamW with a cosine, the averaged weights kept. Optional: a small PatchGAN (``[loss] adversary``) and steadiness over
+time (``[consistency] weight``). The teacher is whoever made the drawings: stored ones, the NPR teacher, a checkpoint.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, IterableDataset
 
-from apdgan.alignment import boxes
-from apdgan.checkpoint import save
 from apdgan.config import preset
+from apdgan.discriminator import frozen
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 from apdgan.layers import ShuffleFusion
 from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts
-from train.adversary import Adversary
-from train.augment import Sample, augment
-from train.dataset import FIVE, load_pairs, mixed_indices
+from train.adversary import CROP, Adversary
+from train.command import add_run_arguments, run_command
+from train.config import RunConfig, StageTable
+from train.distributed import World, shared_mean
+from train.samples import Samples, open_data
+from train.state import start_from
+from train.task import Pass, Phase, Terms
+from train.teacher import draw_all
+from train.turning import Changes
 
 
-class Pairs(IterableDataset[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]]):
-    """Endless augmented samples of stored (photo, drawing, matte, landmarks); a pure function of seed and worker."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillLoss:
+    """``[loss]`` of a distillation."""
 
-    def __init__(self, *, files: list[Path], seed: int, strength: float) -> None:
-        self.files, self.seed, self.strength = files, seed, strength
-        self.data = load_pairs(files)
+    adversary: float = 0.0
+    """Weight of the PatchGAN term; 0: none."""
+    sharpen: tuple[float, float] = (3.0, 0.15)
+    """Steepness of the saved student's last step, and how far it leans to paper: cross-entropy leaves its doubt grey, a
+    pen has none, and weighing lines more than paper draws them a little wide."""
+    thin: float = 2.0
+    """How much more the pixels of thin lines weigh: more draws faint lines (jaw, nose) sooner, and wider."""
+    slack: float = 0.0
+    """0 to 1: how far the pixels right beside a thin line are spared, so that a line half a pixel off is no fault."""
+    weight_decay: float = 1e-3
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int32]]]:
-        info = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, info.id if info else 0])
-        for i in mixed_indices(rng, len(self.data)):
-            pair = self.data[i]
-            sample = Sample(photo=pair.photo, drawing=pair.drawing, matte=pair.matte, points=pair.landmarks[list(FIVE)])
-            s = augment(rng, sample, strength=self.strength)
-            yield s.photo, s.drawing, s.matte, boxes(s.points)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsistencyTable:
+    """``[consistency]``: steadiness over time, see :mod:`train.consistency`."""
+
+    weight: float = 0.0
+    """0: none."""
+    still: float = 0.5
+    """Share of second views with next to no motion."""
+    share: float = 0.5
+    """Share of a batch that is seen a second time."""
+
+
+TABLES = {"loss": DistillLoss, "consistency": ConsistencyTable}
 
 
 def bce(x: Tensor, ink: Tensor, weight: Tensor | None = None) -> Tensor:
     """Cross-entropy of a map x in [-1, 1] (ink is -1) against ink in 0..1; mean over ``weight``."""
     p = ((1 - x.float()) / 2).clamp(1e-4, 1 - 1e-4)
     loss = F.binary_cross_entropy(p, ink, reduction="none")
-    return loss.mean() if weight is None else (loss * weight).sum() / weight.sum().clamp_min(1)
+    return loss.mean() if weight is None else (loss * weight).sum() / shared_mean(weight.sum()).clamp_min(1)
 
 
 def dice(x: Tensor, ink: Tensor) -> Tensor:
@@ -70,12 +85,21 @@ def thin(ink: Tensor) -> Tensor:
     return ink * (1 - solid)
 
 
-def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> dict[str, Tensor]:
+def pen(x: Tensor, gain: float, lighten: float) -> Tensor:
+    """A map in [-1, 1] as :meth:`ShuffleFusion.sharpen` will make it: what is judged is what will be shipped."""
+    return torch.tanh(gain * (torch.atanh(x.float().clamp(-0.999, 0.999)) + lighten))
+
+
+def losses(
+    out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor, *, thin_weight: float = 2.0, slack: float = 0.0
+) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
     # Thin lines are few: pixels on or beside ink count more than open paper, and the lines themselves more than what is
     # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
-    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + 2 * thin(ink)
+    lines = thin(ink)
+    beside = F.max_pool2d(lines, 3, 1, 1) - lines
+    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + thin_weight * lines - 2 * slack * beside
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
@@ -84,187 +108,143 @@ def losses(out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor) -> di
         "background": 0.1 * bce(out.raw[BACKGROUND], ink, (1 - fg.float()) * near),
     }
     for region in PARTS:
-        target = cut(ink, corners, region)
-        terms[region.name] = 0.15 * (bce(out.raw[region.name], target) + 0.5 * dice(out.raw[region.name], target))
+        target, weight = cut(ink, corners, region), cut(near, corners, region)
+        raw = out.raw[region.name]
+        terms[region.name] = 0.15 * (bce(raw, target, weight) + 0.5 * dice(raw, target))
         fused = cut(out.fused, corners, region)
-        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * bce(fused, target)
+        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * bce(fused, target, weight)
     return terms
 
 
-def train(
-    *,
-    files: list[Path],
-    out: Path,
-    name: str,
-    norm: str,
-    width: int | None,
-    minutes: float,
-    steps: int,
-    batch: int,
-    lr: float,
-    seed: int,
-    strength: float,
-    start: Path | None,
-    threads: int,
-    sharpen: tuple[float, float] = (3.0, 0.15),
-    adversary: float = 0.0,
-) -> None:
-    """Train until ``minutes`` or ``steps`` are over; resumes from ``out`` if it holds a run.
+class Distill:
+    """The task of the shared loop (:class:`train.task.Task`)."""
 
-    The saved student's last step is steepened and lightened by ``sharpen``: cross-entropy leaves its doubt grey, a pen
-    has none, and weighing lines more than paper draws them a little wide.
-    """
-    torch.set_num_threads(threads)
-    torch.manual_seed(seed)
-    out.mkdir(parents=True, exist_ok=True)
-    model = HierarchicalGenerator(preset(name, norm=norm, width=width))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is not None:
-        model.load_state_dict(load_file(start))
-    average = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-3)
-    judge = Adversary() if adversary else None
-    step, spent = _resume(out, model, average, optimizer)
+    averaged, weights, lr, schedule = "student", "student.safetensors", 2e-3, "cosine"
 
-    data = Pairs(files=files, seed=seed + step, strength=strength)
-    loader = DataLoader(data, batch_size=batch, num_workers=1, prefetch_factor=4)
-    began = time.monotonic() - spent
-    saved = time.monotonic()
-    running: dict[str, float] = {}
-    for photo, drawing, matte, corners in loader:
-        used = (time.monotonic() - began) / 60
-        progress = max(step / steps if steps else 0.0, used / minutes)
-        if progress >= 1:
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1.0, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * progress) + 0.005)
-        x = photo.permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
-        ink, fg = 1 - drawing.unsqueeze(1).float() / 255, matte.unsqueeze(1) >= 128
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            result = model(x, corners, fg)
-        if not torch.isfinite(result.fused).all():
-            raise SystemExit(f"step {step}: the drawing is not finite; the last good checkpoint is in {out}")
-        terms = losses(result, ink, corners, fg)
-        if judge is not None:
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                terms["adversary"] = adversary * judge.judge(x, result.fused, 1 - 2 * ink)
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            raise SystemExit(f"step {step}: the loss is not finite; the last good checkpoint is in {out}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        step += 1
-        decay = min(0.998, step / (step + 20))
-        with torch.no_grad():
-            for key, value in model.state_dict().items():
-                if value.is_floating_point():
-                    average[key].lerp_(value, 1 - decay)
-                else:
-                    average[key].copy_(value)
-        for key, value in terms.items():
-            running[key] = running.get(key, 0.0) * 0.98 + float(value.detach()) * 0.02
-        if step % 50 == 0:
-            line = {"step": step, "minutes": round(used, 2), "loss": round(sum(running.values()), 4)}
-            line |= {k: round(v, 4) for k, v in running.items()}
-            with (out / "log.jsonl").open("a") as log:
-                print(json.dumps(line), file=log)
-        if time.monotonic() - saved > 120:
-            _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
-            saved = time.monotonic()
-    _checkpoint(out, model, average, optimizer, step, time.monotonic() - began, sharpen)
+    def __init__(self, config: RunConfig, world: World) -> None:
+        """Builds the student on the world's device. Raises ValueError for a preset or a start that does not fit."""
+        model = config.model
+        self.world, self.seed = world, config.run.seed
+        self.student = HierarchicalGenerator(preset(model.preset, norm=model.norm, width=model.width))
+        if model.start:
+            start_from(self.student, Path(model.start), partial=model.start_partial)
+        self.student.to(world.device)
+        self.loss: DistillLoss = config.extra["loss"]
+        self.networks: Mapping[str, nn.Module] = {"student": self.student}
+        self.judge = Adversary().to(world.device) if self._uses_judge(config) else None
+        if self.judge is not None:
+            self.networks = {"student": self.student, "judge": self.judge}
+        parameters = self.student.parameters()
+        self.optimizer = torch.optim.AdamW(
+            parameters, lr=self.lr, betas=(0.9, 0.99), weight_decay=self.loss.weight_decay
+        )
+        self.steadiness = config.extra["consistency"]
 
+    @staticmethod
+    def _uses_judge(config: RunConfig) -> bool:
+        stages = [stage.loss.get("adversary", config.extra["loss"].adversary) for stage in config.stages]
+        return any(stages)
 
-def _checkpoint(
-    out: Path,
-    model: HierarchicalGenerator,
-    average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    spent: float,
-    sharpen: tuple[float, float],
-) -> None:
-    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
-    tensors |= {f"average.{k}": v.contiguous() for k, v in average.items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{i}.{k}": torch.as_tensor(v).contiguous() for k, v in state.items()}
-    part = out / "state.part"
-    save_file(tensors, part, metadata={"step": str(step), "spent_s": str(spent)})
-    part.replace(out / "state.safetensors")
-    student = HierarchicalGenerator(model.config)
-    student.load_state_dict(average)
-    if isinstance(student.GCombine, ShuffleFusion):
-        student.GCombine.sharpen(*sharpen)
-    save(out / "student.safetensors", student, {"step": str(step)})
+    def phases(self) -> Sequence[Phase]:
+        """The judge, where there is one, then the student."""
+        student = Phase(name="student", optimizer=self.optimizer, loss=self._student, clip=1.0)
+        if self.judge is None:
+            return [student]
+        own = self.judge.optimizer.param_groups[0]["lr"]
+        return [Phase(name="judge", optimizer=self.judge.optimizer, loss=self._judge, lr=own), student]
 
+    def begin(self, config: RunConfig, stage: StageTable, number: int) -> Samples:
+        """Open a stage's pictures; a teacher that is not stored draws them now."""
+        data = config.data
+        self.loss = config.stage_table("loss", stage)
+        pairs = open_data(config.stage_data(stage), drawings=data.teacher == "drawings")
+        drawings = None if data.teacher == "drawings" else draw_all(data.teacher, pairs, config.out, self.world)
+        change = Changes(
+            strength=data.strength if stage.strength is None else stage.strength,
+            degrees=data.rotate_degrees or 0.0,
+            scale=data.scale or 0.0,
+        )
+        return Samples(pairs, seed=config.run.seed, stage=number, change=change, drawings=drawings)
 
-def _resume(
-    out: Path, model: HierarchicalGenerator, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    path = out / "state.safetensors"
-    if not path.exists():
-        return 0, 0.0
-    from safetensors import safe_open
+    def export(self, average: Mapping[str, Tensor]) -> HierarchicalGenerator:
+        """The averaged student, its last step sharpened."""
+        student = HierarchicalGenerator(self.student.config)
+        student.load_state_dict(average)
+        if isinstance(student.GCombine, ShuffleFusion):
+            student.GCombine.sharpen(*self.loss.sharpen)
+        return student
 
-    with safe_open(path, "pt") as file:
-        meta = file.metadata()
-    tensors = load_file(path)
-    model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    for key in average:
-        average[key].copy_(tensors[f"average.{key}"])
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith("adam."):
-            _, index, field = key.split(".")
-            state.setdefault(int(index), {})[field] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(meta["step"]), float(meta["spent_s"])
+    def _draw(self, one: Pass) -> GeneratorOutput:
+        """The student's drawings of a batch; with steadiness, of a part of it a moment later behind them."""
+        if "out" not in one.memory:
+            photo, corners = one.batch.photo, one.batch.corners
+            fg = one.batch.matte if self.student.config.soft_matte else one.batch.fg
+            if self.steadiness.weight:
+                from train.consistency import Consistency
+
+                steady = Consistency(weight=self.steadiness.weight, still=self.steadiness.still)
+                rng = np.random.default_rng([self.seed, one.step, one.batch.numbers[0]])
+                count = max(1, round(self.steadiness.share * len(photo)))
+                later = steady.later(photo, corners, fg, count=count, rng=rng)
+                one.memory["steady"] = steady, later
+                photo, corners, fg = (
+                    torch.cat(pair) for pair in ((photo, later.photo), (corners, later.boxes), (fg, later.fg))
+                )
+            with one.autocast():
+                one.memory["out"] = self.student(photo, corners, fg)
+        out: GeneratorOutput = one.memory["out"]
+        return out
+
+    def _judge(self, one: Pass) -> tuple[Tensor, Terms]:
+        """Least squares of the judge on a random crop: the teacher's is 1, the student's 0."""
+        assert self.judge is not None
+        with nullcontext() if one.keep else torch.no_grad():
+            drawn = self._draw(one).fused[: len(one.batch.photo)].detach()
+        with one.autocast():
+            real = self.judge(*self._crop(one, one.batch.drawing))
+            fake = self.judge(*self._crop(one, self._inked(drawn)))
+        loss = 0.5 * (F.mse_loss(real, torch.ones_like(real)) + F.mse_loss(fake, torch.zeros_like(fake)))
+        return loss, {"judge": loss}
+
+    def _student(self, one: Pass) -> tuple[Tensor, Terms]:
+        batch, every = one.batch, self._draw(one)
+        count = len(batch.photo)
+        out = GeneratorOutput(
+            fused=every.fused[:count],
+            global_=every.global_[:count],
+            local_map=every.local_map[:count],
+            raw={name: drawing[:count] for name, drawing in every.raw.items()},
+        )
+        if not torch.isfinite(out.fused).all():  # cross-entropy would not say so, but fail
+            nan = out.fused.sum()
+            return nan, {"fused": nan}
+        terms = losses(out, batch.ink, batch.corners, batch.fg, thin_weight=self.loss.thin, slack=self.loss.slack)
+        if self.judge is not None and self.loss.adversary:
+            with frozen(self.judge), one.autocast():
+                believed = self.judge(*self._crop(one, self._inked(out.fused)))
+            terms["adversary"] = self.loss.adversary * F.mse_loss(believed, torch.ones_like(believed))
+        if "steady" in one.memory:
+            steady, later = one.memory["steady"]
+            terms["steady"] = steady.term(out.fused[: later.count], every.fused[count:], later)
+        return torch.stack(list(terms.values())).sum(), terms
+
+    def _inked(self, drawing: Tensor) -> Tensor:
+        """A drawing as :meth:`export` makes it."""
+        return pen(drawing, *self.loss.sharpen) if isinstance(self.student.GCombine, ShuffleFusion) else drawing
+
+    def _crop(self, one: Pass, drawing: Tensor) -> tuple[Tensor, Tensor]:
+        """The judged crop of photo and drawing: one place a step, the same in every process."""
+        photo = one.batch.photo
+        y, x = np.random.default_rng([self.seed, one.step]).integers(0, photo.shape[-1] - CROP + 1, 2)
+        crop = (..., slice(y, y + CROP), slice(x, x + CROP))
+        return photo[crop], drawing[crop]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m train distill``."""
-    parser.add_argument("data", nargs="+", type=Path, help="files made by 'train synthesize'")
-    parser.add_argument("--out", type=Path, required=True, help="run folder; a run found there goes on")
-    parser.add_argument("--preset", default="lite")
-    parser.add_argument("--norm", default="batch", choices=("batch", "instance"))
-    parser.add_argument("--width", type=int, help="base width (default: the preset's)")
-    parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--steps", type=int, default=0, help="0: by minutes alone")
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--strength", type=float, default=0.85, help="share of samples with photometric augmentation")
-    parser.add_argument("--start", type=Path, help="checkpoint whose weights to start from")
-    parser.add_argument(
-        "--sharpen",
-        type=float,
-        nargs=2,
-        default=(3.0, 0.15),
-        metavar=("GAIN", "LIGHTEN"),
-        help="steepness of the saved student's last step, and how far it leans to paper",
-    )
-    parser.add_argument("--adversary", type=float, default=0.0, help="weight of the PatchGAN term; 0: none")
-    parser.add_argument("--threads", type=int, default=2)
+    add_run_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run from parsed options."""
-    train(
-        files=args.data,
-        out=args.out,
-        name=args.preset,
-        norm=args.norm,
-        width=args.width,
-        minutes=args.minutes,
-        steps=args.steps,
-        batch=args.batch,
-        lr=args.lr,
-        seed=args.seed,
-        strength=args.strength,
-        start=args.start,
-        threads=args.threads,
-        sharpen=(args.sharpen[0], args.sharpen[1]),
-        adversary=args.adversary,
-    )
-    return 0
+    return run_command("distill", Distill, TABLES, args)

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from apdgan.alignment import SIZE, fit_similarity, transform
 from train.dataset import FIVE
+from train.pictures import read_photo
+from train.readers import pictures_of
 
 CANVAS = SIZE * 3 // 4
 """Side of a stored canvas, pixels: 1.5 squares at half size."""
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
         150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
 """Mesh indices of the face's outline, in order."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 Teacher = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Picture (H, W, 3) uint8 RGB -> soft matte (H, W) uint8."""
@@ -67,27 +68,22 @@ def make(photos: Sequence[Path], out: Path, *, segmenter: Path, landmarker: Path
     Raises:
         UserError: an asset is missing or does not load.
     """
-    from realtime.core import Frame
-    from realtime.models import face_landmarker
-    from realtime.trackers.mediapipe_face import MediaPipeFaceTracker
-    from realtime.trackers.mediapipe_matte import SelfieSegmenter
+    from train.faces import Faces
 
     found: list[dict[str, NDArray[Any]]] = []
     skipped = []
-    with SelfieSegmenter(asset=segmenter) as matter:
+    with Faces(landmarker=landmarker, segmenter=segmenter) as faces:
         for path in photos:
-            data = np.fromfile(path, np.uint8)
-            bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-            if bgr is None:
-                skipped.append(f"{path}: not a picture that can be read")
+            try:
+                image = read_photo(path)
+            except ValueError as error:
+                skipped.append(str(error))
                 continue
-            image = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-            with MediaPipeFaceTracker(asset=face_landmarker(landmarker), faces=1) as tracker:
-                faces = tracker.track(Frame(image=image, index=0, captured=0.0))
-            if not faces:
-                skipped.append(f"{path}: no face found")
-                continue
-            found.append(canvas(image, faces[0].landmarks, lambda picture: matter.matte(picture[None])[0]))
+            mesh = faces.mesh(image)
+            if mesh is None:
+                skipped.append(f"{path}: expected a face, found none")
+            else:
+                found.append(canvas(image, mesh, faces.matte))
     if found:
         arrays: dict[str, Any] = {key: np.stack([one[key] for one in found]) for key in found[0]}
         np.savez(out, **arrays)
@@ -104,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not args.photos.is_dir():
         parser.error(f"photos: expected a folder, got {args.photos}")
-    files = sorted(p for p in args.photos.iterdir() if p.suffix.lower() in SUFFIXES)
+    files = pictures_of(args.photos)
     try:
         skipped = make(files, args.out, segmenter=args.segmenter, landmarker=args.landmarker)
     except ValueError as error:

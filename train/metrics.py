@@ -3,7 +3,11 @@
 Every function takes drawings as uint8 (H, W) arrays, 0 = ink, 255 = paper. *Ink* is every pixel darker than 128.
 Distances are in pixels and speak of the 512 square. An empty drawing has no distance to anything: ``chamfer`` is
 infinite and the F1 figures are 0, unless both drawings are empty, which is a perfect match.
+
+:data:`FIGURES` says of each figure what to call it and which way is better.
 """
+
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,6 +19,31 @@ Mask = npt.NDArray[np.bool_]
 INK_BELOW = 128
 GREY_RANGE = (40, 215)
 SOLID_RADIUS_PX = 4.0
+SSIM_SIGMA_PX = 1.5
+SSIM_REACH_PX = 5
+
+
+class Figure(NamedTuple):
+    """How a figure is told."""
+
+    title: str
+    better: Literal["lower", "higher", "reference"]
+    """``reference``: neither way; as the reference's own is best."""
+    digits: int = 4
+
+
+FIGURES: dict[str, Figure] = {
+    "lpips": Figure("LPIPS (Alex)", "lower"),
+    "ssim": Figure("SSIM", "higher"),
+    "chamfer": Figure("ink chamfer, px", "lower", 3),
+    "ink_f1": Figure("ink F1 at 2 px", "higher"),
+    "outline_f1": Figure("outline F1 at 1.5 px", "higher"),
+    "ink_iou": Figure("ink IoU", "higher"),
+    "thin_stroke": Figure("thin stroke width, px", "reference", 2),
+    "grey_away": Figure("grey away from ink", "lower", 5),
+    "coverage": Figure("ink coverage", "reference"),
+}
+"""Name -> figure, in the order of tables."""
 
 
 def ink_of(drawing: Drawing) -> Mask:
@@ -88,16 +117,50 @@ def thin_stroke_width(drawing: Drawing) -> float:
     return float(2.0 * distance[thin].mean()) if thin.any() else float("nan")
 
 
+def ssim(a: Drawing, b: Drawing) -> float:
+    """Structural similarity (-1..1, 1 = the same) of two grey pictures (Wang et al., 2004).
+
+    Gaussian window of sigma 1.5 px, cut at 11 x 11; K1 0.01, K2 0.03, range 255; mean over all whole windows.
+    """
+    _pair(a, b)
+    if min(a.shape) <= 2 * SSIM_REACH_PX:
+        raise ValueError(
+            f"SSIM: expected sides of {2 * SSIM_REACH_PX + 1} px or more; got {a.shape}; give a larger one"
+        )
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = _window_mean(x), _window_mean(y)
+    var_x, var_y = _window_mean(x * x) - mean_x**2, _window_mean(y * y) - mean_y**2
+    both = _window_mean(x * y) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    top = (2 * mean_x * mean_y + c1) * (2 * both + c2)
+    return float((top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())
+
+
+def _window_mean(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean of the Gaussian window around every pixel that has a whole one."""
+    reach = SSIM_REACH_PX
+    blurred = cv2.GaussianBlur(x, (2 * reach + 1, 2 * reach + 1), SSIM_SIGMA_PX)
+    return np.asarray(blurred[reach:-reach, reach:-reach])
+
+
+def alone(drawing: Drawing) -> dict[str, float]:
+    """The figures that need no reference, by name."""
+    return {
+        "thin_stroke": thin_stroke_width(drawing),
+        "grey_away": grey_away_from_ink(drawing),
+        "coverage": ink_coverage(drawing),
+    }
+
+
 def report(drawing: Drawing, reference: Drawing) -> dict[str, float]:
     """All figures of a drawing against a reference of the same size, by name."""
     return {
+        "ssim": ssim(drawing, reference),
         "chamfer": chamfer(drawing, reference),
         "ink_f1": ink_f1(drawing, reference),
         "outline_f1": outline_f1(drawing, reference),
         "ink_iou": ink_iou(drawing, reference),
-        "thin_stroke": thin_stroke_width(drawing),
-        "grey_away": grey_away_from_ink(drawing),
-        "coverage": ink_coverage(drawing),
+        **alone(drawing),
     }
 
 

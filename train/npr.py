@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from train.npr_features import face_strokes, feature_ink
-from train.npr_geometry import CHIN, SIZE, Image, Photo, Points, blur, ramp
+from train.npr_geometry import CHIN, SIZE, Image, Mask, Photo, Points, blur, ramp
 from train.npr_hair import beard_ink, hair_ink
 from train.npr_lines import Pen, across, along, crest, keep_components, local_mean, tangent_flow
 from train.npr_masks import Regions, find_regions
@@ -43,8 +43,8 @@ def draw(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) -> npt.N
     body = ramp(r.body, 0.36, 0.46)
     drawn_apart = np.maximum(r.lips, r.brows * (1 - ramp(r.eyes, 0.2, 0.6)))
     ink = contour_ink(light, r) * (1 - ramp(drawn_apart, 0.3, 0.7)) * near_body
+    ink = np.maximum(ink, feature_ink(pen, r, landmarks))
     ink = np.maximum(ink, face_strokes(light, redness, r, landmarks, ink))
-    ink = np.maximum(ink, feature_ink(pen, r))
     ink = np.maximum(ink, beard_ink(pen, r))
     ink = np.maximum(ink * (1 - ramp(r.hair, 0.4, 0.8)), hair_ink(pen, r) * body)
     ink = np.maximum(ink, cloth_ink(light, r) * body)
@@ -60,8 +60,9 @@ def contour_ink(light: Image, r: Regions) -> Image:
     threshold = threshold - 0.022 * r.eyes * r.face - 0.012 * r.nose_base
     threshold = np.clip(threshold, 0.010, None) + 0.01 * r.clothes
     strength = response / threshold
-    shape = crest(response, flow) - 0.12 * r.face * (1 - r.eyes)
-    ink = ramp(shape, 0.5, 0.8) * ramp(strength, 0.5, 0.8)
+    # Narrow to the crest, and narrower where the line is faint, so that it tapers out.
+    least = 0.76 - 0.16 * ramp(strength, 0.8, 3.0) + 0.06 * r.face * (1 - r.eyes)
+    ink = ramp(crest(response, flow) - least, 0.0, 0.22) * ramp(strength, 0.5, 0.8)
     seed = ink > 0.3
     small = np.maximum(r.eyes, r.nose_base) > 0.5
     kept = keep_components(seed, strength, enough=1.6, min_area=18)
@@ -95,18 +96,25 @@ def silhouette_ink(ink: Image, r: Regions, chin_y: float) -> Image:
 
 
 def finish(ink: Image, r: Regions) -> npt.NDArray[np.uint8]:
-    """Cut to the photo, sharpen the edges to near-binary and drop specks."""
+    """Cut to the photo, sharpen the edges to near-binary and drop specks, black and white."""
     ink = ramp(ink * r.inside, 0.22, 0.78)
+    ink = np.maximum(ink, pinholes(ink <= 0.5, 8) * (1 - ramp(r.eyes, 0.2, 0.5)))
     black = ink > 0.5
     _, labels, stats, _ = cv2.connectedComponentsWithStats(black.astype(np.uint8), connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA]
-    skin = (np.maximum(r.skin, r.face) * (1 - r.hair) * (1 - np.maximum(r.eyes, r.brows))) > 0.5
+    skin = (np.maximum(r.skin, r.face) * (1 - r.hair) * (1 - np.maximum.reduce([r.eyes, r.brows, r.grey_beard]))) > 0.5
     on_skin = np.bincount(labels[skin], minlength=len(stats)) > 0.5 * area
     keep = area >= np.where(on_skin, 16, 6)
     keep[0] = False
     near = cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
     core = cv2.erode(black.astype(np.uint8), np.ones((3, 3), np.uint8))
     return np.asarray(255 - np.round(255 * np.maximum(ink, core) * near), dtype=np.uint8)
+
+
+def pinholes(white: Mask, area: int) -> Image:
+    """1 on islands of ``white`` smaller than ``area`` px: no hand leaves them in a mass of hair."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(white.astype(np.uint8), connectivity=8)
+    return np.asarray((stats[:, cv2.CC_STAT_AREA] < area)[labels], dtype=np.float32)
 
 
 def _check(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) -> None:

@@ -66,15 +66,6 @@ def outside_oval(landmarks: Points) -> Image:
     return np.asarray(out, dtype=np.float32)
 
 
-def iris(ring: Points, lids: Points) -> Image:
-    """The iris between the lids: ``ring`` is its centre and four points around it."""
-    disc = np.zeros((SIZE, SIZE), np.uint8)
-    radius = float(np.linalg.norm(ring[1:] - ring[0], axis=1).mean()) * 1.05
-    x, y = (round(16 * float(v)) for v in ring[0])
-    cv2.circle(disc, (x, y), round(radius * 16), (255,), -1, cv2.LINE_AA, 4)
-    return disc.astype(np.float32) / 255 * polygon(lids, 1)
-
-
 def beard_growth(landmarks: Points) -> Image:
     """Where beards grow: chin and jaw below a line from the ears to the mouth, and the upper lip; soft above."""
     p, up = landmarks, np.array([0, -1], np.float32)

@@ -3,21 +3,20 @@
 import numpy as np
 
 from train.npr_geometry import Image, blur, ramp
-from train.npr_lines import Pen, local_mean
+from train.npr_lines import Pen, crest, local_mean
 from train.npr_masks import Regions
 
 
 def strands(pen: Pen, mask: Image) -> Image:
     """Strand texture of about unit spread, positive where a strand is dark."""
-    fine = pen.fine / (np.sqrt(local_mean(pen.fine**2, mask, 14)) + 0.004)
-    medium = pen.medium / (np.sqrt(local_mean(pen.medium**2, mask, 14)) + 0.010)
-    return 0.65 * np.clip(fine, -2.5, 2.5) + 0.15 * np.clip(medium, -2.5, 2.5)
+    fine = pen.fine / (np.sqrt(local_mean(pen.fine**2, mask, 10)) + 0.003)
+    return 1.15 * np.clip(fine, -2.5, 2.5)
 
 
 def hair_ink(pen: Pen, r: Regions) -> Image:
     """Ink of the hair, float32 (512, 512) in 0..1.
 
-    Tone decides how black the hair is, strands break it up. Fair hair is drawn black too, white hair mostly in lines.
+    Tone decides how black the hair is, strands break it up. Fair hair is drawn black too, white hair in sparse strokes.
     Towards the face only the darkest strands remain, so that the hairline is no hard cut.
     """
     mask = r.hair + 1e-4
@@ -26,11 +25,16 @@ def hair_ink(pen: Pen, r: Regions) -> Image:
     overall = float((tone * mask).sum() / mask.sum())
     spread = np.sqrt(local_mean((tone - mean) ** 2, mask, 16)) + 0.05
     level = 0.7 * mean + 0.3 * overall
-    bias = float(np.interp(overall, [0.15, 0.30, 0.45, 0.60, 0.80], [1.1, 1.1, 0.8, 0.25, -0.4]))
+    bias = float(np.interp(overall, [0.15, 0.30, 0.45, 0.60, 0.80], [1.33, 1.33, 1.03, 0.48, -0.17]))
+    bias -= 0.9 * r.white_hair
     detail = float(np.interp(overall, [0.6, 0.8], [1.0, 1.4]))
     dark = bias + (level - tone) / spread + detail * strands(pen, mask)
     dark = dark + 1.0 - ramp(tone, 0.06, 0.14) - 2.5 * (1 - ramp(r.hair_soft, 0.15, 0.85))
-    return ramp(dark, -0.12, 0.12) * ramp(r.hair_soft, 0.05, 0.25)
+    ink = ramp(dark, -0.12, 0.12)
+    # Outside the masses a lock is no wider than its crest: one stroke of a thin pen.
+    lone = 1 - ramp(blur(ink, 2.0), 0.58, 0.93)
+    core = ramp(crest(np.clip(dark + 0.2, 0, 3).astype(np.float32), pen.flow), 0.4, 0.7)
+    return ink * (1 - lone * (1 - core)) * ramp(r.hair_soft, 0.05, 0.25)
 
 
 def beard_ink(pen: Pen, r: Regions) -> Image:
@@ -45,8 +49,10 @@ def beard_ink(pen: Pen, r: Regions) -> Image:
         float(np.percentile(ratio[spot], 35)) if spot.any() else 1.0 for spot in (r.chin > 0.5, r.upper_lip > 0.5)
     )
     bearded = float(np.interp(level, [0.58, 0.72], [1.0, 0.0]))
-    if bearded <= 0:
-        return np.zeros_like(pen.light)
     mask = r.beard + 1e-4
+    rough = np.sqrt(local_mean(pen.fine**2, r.beard + 1e-4, 5))
+    white = ramp(strands(pen, mask), 0.6, 0.9) * ramp(r.grey_beard, 0.4, 0.7) * ramp(rough, 0.004, 0.006)
+    if bearded <= 0:
+        return white
     dark = (0.62 - ratio) / 0.12 + 0.5 * strands(pen, mask) - 1.5 * (1 - bearded) - 3.0 * (1 - ramp(r.beard, 0.3, 0.95))
-    return ramp(dark, -0.12, 0.12) * ramp(r.beard, 0.1, 0.3)
+    return np.maximum(white, ramp(dark, -0.12, 0.12) * ramp(r.beard, 0.1, 0.3))

@@ -114,9 +114,9 @@ class Pen:
     """What strands and lashes are drawn from, float32 (512, 512) each."""
 
     light: Image  # lightness 0..1
+    flow: Flow  # along the strands
     flowing: Image  # lightness smoothed along the strands
     fine: Image  # relative darkness of the finest strands, positive on dark ones
-    medium: Image  # the same for locks
 
     @classmethod
     def of(cls, light: Image) -> "Pen":
@@ -124,7 +124,7 @@ class Pen:
         flow = tangent_flow(blur(light, 0.8), 2.5)
         return cls(
             light=light,
+            flow=flow,
             flowing=along(light, flow, 3.5),
-            fine=along(across(light, flow, 0.6), flow, 4.0),
-            medium=along(across(light, flow, 1.5), flow, 4.0),
+            fine=along(across(light, flow, 0.4), flow, 5.0),
         )

@@ -17,7 +17,6 @@ class Features:
 
     face: Image
     eyes: Image
-    irises: tuple[Image, Image]
     brows: Image
     lips: Image
     mouth: Image  # between the lips
@@ -39,6 +38,8 @@ class Regions(Features):
     hair: Image
     hair_soft: Image  # hair, fading over about 12 px towards the face
     clothes: Image
+    grey_beard: Image  # less colour than the cheeks, where beards grow
+    white_hair: float  # 0 for fair and darker hair, 1 for white
 
 
 def find_features(landmarks: Points) -> Features:
@@ -54,10 +55,6 @@ def find_features(landmarks: Points) -> Features:
     return Features(
         face=polygon(p[list(geo.OVAL)]),
         eyes=eyes,
-        irises=(
-            geo.iris(p[list(geo.IRISES[0])], p[list(geo.EYES[0])]),
-            geo.iris(p[list(geo.IRISES[1])], p[list(geo.EYES[1])]),
-        ),
         brows=brows,
         lips=lips,
         mouth=polygon(p[list(geo.MOUTH)], 0, 1),
@@ -106,10 +103,23 @@ def find_regions(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) 
     )  # fmt: skip
     hair = connected_hair(allowed * odds, eye_y)
     under = ramp(y, chin_y - 30, chin_y + 5) * (1 - ramp(y, chin_y + 40, chin_y + 70)) * (1 - ramp(aside, 0.36, 0.50))
-    shade = under * (1 - ramp(tint - 2.5 * (1 - ramp(outside, 15, 45)), 2.5, 4.5))
-    skin = np.maximum(1 - ramp(distance, 2.6, 4.2), shade) * person * (1 - hair)
+    shade = 1 - ramp(tint - 2.5 * (1 - ramp(outside, 15, 45)), 2.5, 4.5)
+    # The shaded neck is a little redder than the face; cloth is less red, or much more.
+    red = lab[..., 1] / (lab[..., 0] + 12)
+    red = red - float(np.median(red[sample]))
+    shade = under * np.maximum(shade, ramp(red, 0.0, 0.06) * (1 - ramp(red, 0.32, 0.48)))
+    # Dark skin lies near black in colour: away from the face only its own hue tells it from a dark suit.
+    suit = ramp(blur(tint, 4.0), 1.9, 2.9) * ramp(outside, 8, 22) * ramp(y, chin_y - 90, chin_y - 50)
+    lapel = suit * ramp(aside, 0.22, 0.32)
+    skin = np.maximum((1 - ramp(distance, 2.6, 4.2)) * (1 - suit), shade * (1 - lapel)) * person * (1 - hair)
+    colour = np.hypot(lab[..., 1], lab[..., 2]) / (lab[..., 0] + 12)
+    paleness = blur(colour, 2.0) / (float(np.median(colour[sample])) + 0.02)
+    tone = np.median(lab[hair > 0.5], axis=0) if (hair > 0.5).any() else np.zeros(3)
+    white_hair = np.interp(tone[0], [48, 62], [0, 1]) * np.interp(np.hypot(tone[1], tone[2]), [8, 12], [1, 0])
     return Regions(
         **vars(f),
+        grey_beard=f.beard * (1 - ramp(paleness, 0.68, 0.84)) * (1 - ramp(outside, -8, -2)),
+        white_hair=float(white_hair),
         inside=inside,
         body=body,
         skin=skin,

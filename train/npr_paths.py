@@ -18,11 +18,12 @@ class Stroke:
 
     name: str
     curve: tuple[int, ...]  # mesh indices
-    follows: Literal["edge", "lip", "mouth"]  # the evidence
+    follows: Literal["edge", "lip", "mouth", "lid"]  # the evidence
     reach_px: float  # how far it may stray from the mesh
     needs: float  # least evidence
     clear_px: int = 0  # distance to keep from lines drawn before
     only_open: bool = False  # only for an open mouth
+    width_px: tuple[float, float] = (0.9, 1.45)  # where the evidence is faint, and where it is strong
 
 
 def resample(points: Points, spacing_px: float = 2.0) -> Points:
@@ -55,11 +56,11 @@ def best_path(
     score = cv2.remap(evidence, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     score = score - 0.15 * float(score.mean()) * (offsets / reach_px) ** 2
     rows, at = np.arange(len(curve)), _climb(score.astype(np.float32), stiffness)
-    return _smooth(grid[rows, at], 5), score[rows, at].astype(np.float32)
+    return _smooth(grid[rows, at], 7), score[rows, at].astype(np.float32)
 
 
 def stroke(path: Points, visible: Mask, width_px: npt.NDArray[np.float64]) -> Image:
-    """Ink, float32 (512, 512) in 0..1, of the visible runs of a path, antialiased; ``width_px`` (n,) may taper."""
+    """Ink, float32 (512, 512) in 0..1, of the visible runs of a path, antialiased, ``width_px`` (n,) thick, tapered."""
     low, high = np.floor(path.min(0)).astype(int) - 4, np.ceil(path.max(0)).astype(int) + 5
     width, height = int(high[0] - low[0]), int(high[1] - low[1])
     canvas = np.zeros((height * SCALE, width * SCALE), np.uint8)
@@ -68,8 +69,10 @@ def stroke(path: Points, visible: Mask, width_px: npt.NDArray[np.float64]) -> Im
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
         if stop - start < 4:
             continue
+        ends = np.minimum(np.arange(stop - start), np.arange(stop - start)[::-1])
+        taper = np.interp(ends, [0, 4], [0.6, 1.0])
         for i in range(start, stop - 1):
-            thick = max(round(float(width_px[i]) * SCALE), 1)
+            thick = max(round(float(width_px[i] * taper[i - start]) * SCALE), 1)
             cv2.line(canvas, points[i].tolist(), points[i + 1].tolist(), (255,), thick, cv2.LINE_8, 3)
     small = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     out = np.zeros((SIZE, SIZE), np.float32)

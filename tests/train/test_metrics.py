@@ -115,3 +115,38 @@ def test_unfit_drawings_are_refused():
         metrics.ink_coverage(np.zeros((4, 4, 3), np.uint8))
     with pytest.raises(ValueError, match="differ in size"):
         metrics.chamfer(paper(), paper()[:100])
+
+
+def test_ssim_of_flat_pictures_is_its_luminance_term():
+    a, b = np.full((32, 32), 100, np.uint8), np.full((32, 32), 150, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    assert metrics.ssim(a, b) == pytest.approx((2 * 100 * 150 + c1) / (100**2 + 150**2 + c1))
+    assert metrics.ssim(a, a) == 1
+
+
+def test_ssim_of_one_window_is_what_a_hand_finds():
+    rng = np.random.default_rng(0)
+    a, b = (rng.integers(0, 256, (11, 11), dtype=np.uint8) for _ in range(2))
+    reach = np.arange(-5, 6)
+    line = np.exp(-(reach**2) / (2 * 1.5**2))
+    window = np.outer(line, line) / line.sum() ** 2
+    x, y = a.astype(float), b.astype(float)
+    mx, my = (window * x).sum(), (window * y).sum()
+    vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
+    both = (window * (x - mx) * (y - my)).sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    wanted = (2 * mx * my + c1) * (2 * both + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    assert metrics.ssim(a, b) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_ssim_falls_as_a_line_moves_away():
+    found = [metrics.ssim(column(50, 2), column(50 + shift, 2)) for shift in (0, 1, 3, 8)]
+    assert found[0] == 1
+    assert found == sorted(found, reverse=True)
+    with pytest.raises(ValueError, match="11 px"):
+        metrics.ssim(paper()[:10], paper()[:10])
+
+
+def test_every_figure_of_a_report_is_named():
+    assert set(metrics.report(column(5), column(5))) | {"lpips"} == set(metrics.FIGURES)
+    assert set(metrics.alone(column(5))) == {"thin_stroke", "grey_away", "coverage"}
