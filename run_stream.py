@@ -1,7 +1,8 @@
 """Draws you live: argv -> StreamConfig -> build() -> run.
 
-What the program says of itself goes to stdout; stderr gets one line for what went wrong, and nothing else. Exit code:
-0 done, 2 bad input, 130 interrupted (Ctrl-C or SIGTERM), 1 a fault of the program itself.
+What the program says of itself goes to stdout; stderr gets one line for what went wrong, one when the model that was
+chosen may not be used commercially, and nothing else. Exit code: 0 done, 2 bad input, 130 interrupted (Ctrl-C or
+SIGTERM), 1 a fault of the program itself.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def draw(config: StreamConfig) -> int:
     from realtime.wiring import build
 
     broke: PartialSourceError | None = None
-    with Interrupts() as interrupts, build(config, say=say) as program:
+    with Interrupts() as interrupts, build(config, say=say, warn=warn) as program:
         interrupts.stop = program.stop
         try:
             program.run()
@@ -59,9 +60,14 @@ def draw(config: StreamConfig) -> int:
 
 def look(action: str) -> int:
     """One of realtime.config.ACTIONS."""
-    from realtime import doctor
+    from realtime import doctor, model_list
 
-    looks = {"list-devices": doctor.list_devices, "list-models": doctor.list_models, "doctor": doctor.examine}
+    looks = {
+        "list-devices": doctor.list_devices,
+        "list-models": model_list.list_models,
+        "list-models-json": model_list.list_models_json,
+        "doctor": doctor.examine,
+    }
     return DONE if looks[action](say) else BAD_INPUT
 
 
@@ -94,8 +100,12 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
+def warn(line: str) -> None:
+    print(f"run_stream.py: {' '.join(line.split())}", file=sys.stderr, flush=True)
+
+
 def complain(text: str, code: int) -> int:
-    print(f"run_stream.py: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    warn(text)
     return code
 
 

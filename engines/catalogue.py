@@ -9,7 +9,11 @@ from engines.errors import ModelError
 from engines.manifest import Manifest, read_manifest
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
-"""The folder of the models that ship."""
+"""The folder of the models that ship, and of those that a user exports."""
+DEFAULT = "lite"
+"""The model that draws when none is named: one that anybody may use for anything."""
+NEEDED = (DEFAULT, "matte")
+"""Without these the program cannot start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

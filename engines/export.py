@@ -1,60 +1,43 @@
 """A trained network becomes the one file that every runtime runs.
 
-``python -m engines.export --checkpoint FILE --norm batch --out models/lite.onnx``: reads a checkpoint (our own
-``.safetensors`` or the official files; the width is inferred from the tensors), traces the whole drawing step, writes
-its manifest, and compares the file with the network it came from before it counts as written.
+``python -m engines.export RUN`` ends a training run: its weights become ``models/NAME.onnx`` with a card beside it, and
+``run_stream.py --model NAME`` draws with them. RUN is a run folder of ``python -m train``, a checkpoint of ours
+(``.safetensors``), or official files (``300_net_gen.pt``; the width is inferred from the tensors). The whole drawing
+step is traced, and the graph compared with the network it came from before it counts as written.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import dataclasses
-import io
-import logging
+import shlex
+import shutil
 import sys
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-
-from engines import graph
-from engines.backends import ort
-from engines.compare import FP32_MAX, Difference, difference
-from engines.contract import OUTPUT
-from engines.errors import EngineError, ModelError, UserError
-from engines.manifest import Kind, Manifest
-from engines.samples import synthetic
-from engines.weights import weights_sha256
+from engines import runs
+from engines.card import Facts, write_card
+from engines.catalogue import DEFAULT, MODELS, NEEDED
+from engines.errors import ModelError, UserError
+from engines.manifest import Kind, Weights, says_non_commercial
+from engines.tracing import Exported, check_place, need_libraries, write_graph
+from engines.weights import halved, weights_sha256
 
 if TYPE_CHECKING:
     from torch import nn
 
     from engines.manifest import Norm
 
-OPSET = 20
-STATED = ("style", "licence", "data", "version")
-"""What a person says of a model; taken from the checkpoint where it is recorded there."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What was written and how true it is."""
-
-    path: Path
-    manifest: Manifest
-    size: int
-    """Bytes."""
-    against_eager: Difference
-    """ONNX Runtime against the network itself, a batch of two."""
-    batch_against_singles: Difference
-    """The same batch against its pictures run one by one."""
-
 
 def export_drawing(
-    checkpoint: Path, out: Path, *, norm: Norm | None = None, stated: dict[str, str] | None = None
+    checkpoint: Path,
+    out: Path,
+    *,
+    norm: Norm | None = None,
+    stated: Mapping[str, str] | None = None,
+    weights: Weights = "fp32",
+    upstream: Sequence[Path] = (),
 ) -> Exported:
     """Export a generator with everything around it: photo, boxes, matte -> drawing.
 
@@ -62,50 +45,67 @@ def export_drawing(
         checkpoint: any file that :func:`apdgan.checkpoint.load` reads.
         out: the ``.onnx`` file to write.
         norm: None takes what the checkpoint was saved with, ``instance`` for official files.
-        stated: words for the manifest, keys as in :data:`STATED`; what is not given comes from the checkpoint.
+        stated: words for the manifest, keys as in :data:`engines.runs.STATED`; the rest comes from the checkpoint.
+        weights: how the file stores the kernels; ``fp16`` rounds them, and the file is half as large.
+        upstream: checkpoints that this one was learnt from; where one is non-commercial, so is this one.
     Raises:
         EngineError: torch, onnx or onnxruntime is not installed.
-        ModelError: the checkpoint cannot be used, or the exported graph does not draw what the network draws.
+        ModelError: the checkpoint cannot be used, the licence allows more than the data does, or the graph does not
+            draw what the network draws.
     """
-    _need_libraries()
+    need_libraries()
     from apdgan import checkpoint as files
     from apdgan.drawer import PortraitDrawer
 
+    check_place(out)
     try:
         generator = files.load(checkpoint, norm)
-        words = files.read_extra(checkpoint) | (stated or {})
+        official = checkpoint.is_dir() or checkpoint.suffix in (".pt", ".pth")
+        known = runs.OFFICIAL if official else files.read_extra(checkpoint)
+        licences = runs.licences_of(upstream)
     except files.CheckpointError as error:
         raise ModelError(str(error)) from None
+    words = runs.checked_rights({**known, **(stated or {})}, licences)
+    if out.resolve() == (MODELS / f"{DEFAULT}.onnx").resolve() and says_non_commercial(words["licence"]):
+        raise ModelError(f"{out}: the default model must be free to use, and this one is not; give it another name")
     config = generator.config
-    return _export(
-        PortraitDrawer(generator),
+    drawn = halved(generator) if weights == "fp16" else generator
+    return write_graph(
+        PortraitDrawer(drawn),
         out,
         kind="drawing",
-        identity={"family": "apdrawinggan", "preset": config.family, "width": config.width, "norm": config.norm},
-        digest=weights_sha256(generator.state_dict()),
+        identity={"family": "apdrawinggan", "preset": config.family, "width": config.width, "norm": config.norm}
+        | {"weights_sha256": weights_sha256(drawn.state_dict())},
         words=words,
+        weights=weights,
     )
 
 
-def export_matte(net: nn.Module, out: Path, *, width: int, stated: dict[str, str] | None = None) -> Exported:
+def export_matte(
+    net: nn.Module, out: Path, *, width: int, stated: Mapping[str, str] | None = None, weights: Weights = "fp32"
+) -> Exported:
     """Export a person-matte network whose forward takes photo (B, 512, 512, 3) uint8 -> matte (B, 512, 512) uint8.
 
     Errors as :func:`export_drawing`.
     """
-    _need_libraries()
-    return _export(
+    need_libraries()
+    net = halved(net) if weights == "fp16" else net
+    return write_graph(
         net,
         out,
         kind="matte",
-        identity={"family": "matte", "preset": "matte", "width": width, "norm": "batch"},
-        digest=weights_sha256(net.state_dict()),
-        words=stated or {},
+        identity={"family": "matte", "preset": "matte", "width": width, "norm": "batch"}
+        | {"weights_sha256": weights_sha256(net.state_dict())},
+        words=runs.checked_rights(stated or {}, {}),
+        weights=weights,
     )
 
 
-def export_matte_checkpoint(checkpoint: Path, out: Path, *, stated: dict[str, str] | None = None) -> Exported:
+def export_matte_checkpoint(
+    checkpoint: Path, out: Path, *, stated: Mapping[str, str] | None = None, weights: Weights = "fp32"
+) -> Exported:
     """:func:`export_matte` of the safetensors file that ``train.matte`` writes; its widths are read off the tensors."""
-    _need_libraries()
+    need_libraries()
     import safetensors
     import safetensors.torch
 
@@ -124,134 +124,131 @@ def export_matte_checkpoint(checkpoint: Path, out: Path, *, stated: dict[str, st
         net.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         raise ModelError(f"{checkpoint}: not a matte network: {str(error).strip().splitlines()[-1].strip()}") from None
-    return export_matte(net.eval(), out, width=edge, stated=stated)
+    return export_matte(net.eval(), out, width=edge, stated=stated, weights=weights)
 
 
-def _export(
-    module: nn.Module, out: Path, *, kind: Kind, identity: dict[str, Any], digest: str, words: Mapping[str, str]
-) -> Exported:
-    if out.suffix != ".onnx":
-        raise ModelError(f"{out}: expected a file name that ends in .onnx")
-    if not out.parent.is_dir():
-        raise ModelError(f"{out}: cannot write the model: no folder {out.parent}; choose another folder")
-    model = _trace(module, kind)
-    text: dict[str, Any] = {key: words.get(key, "1" if key == "version" else "not stated") for key in STATED}
-    manifest = Manifest(kind=kind, weights_sha256=digest, gmac=round(graph.gmac(model), 3), **identity, **text)
-    eager, singles = _compare(module, model, kind)
-    if max(eager.max, singles.max) > FP32_MAX:
-        raise ModelError(
-            f"{out}: not written: the exported graph is {eager.max} grey levels off the network, and its batches "
-            f"{singles.max} off its singles; expected at most {FP32_MAX}"
-        )
-    graph.save(model, out, manifest)
-    return Exported(
-        path=out, manifest=manifest, size=out.stat().st_size, against_eager=eager, batch_against_singles=singles
-    )
+def export_run(args: argparse.Namespace, command: str) -> tuple[Exported, list[str]]:
+    """What the command line asks for: model file and card. Also returns what else is to be said, one line each.
 
-
-def _trace(module: nn.Module, kind: Kind) -> Any:
-    """A module in eval mode as a clean, checked onnx.ModelProto with a dynamic batch.
-
-    What it takes for every runtime to build the graph: the dynamo exporter at opset 20, weights inside the file, and an
-    example batch of two (a batch of one would be baked in).
+    Raises:
+        UserError: one line says what is wrong.
     """
-    import onnx
-    import torch
+    run = runs.open_run(_one_source(args))
+    out = _out(args, run)
+    stated = run.stated() | {name: value for name in runs.STATED if (value := getattr(args, name)) is not None}
+    if args.kind == "matte":
+        done = export_matte_checkpoint(run.weights, out, stated=stated, weights=args.weights)
+    else:
+        done = export_drawing(
+            run.weights, out, norm=args.norm, stated=stated, weights=args.weights, upstream=run.upstream()
+        )
+    said = [f"{path}: not found, so its licence was not looked at" for path in run.upstream() if not path.exists()]
+    if not args.card:
+        return done, said
+    picture, why = _picture(args, run, done)
+    facts = Facts(file=out.name, size=done.size, parameters=done.parameters, against_eager=done.against_eager)
+    card = out.with_suffix(".md")
+    written = write_card(card, done.manifest, facts, run, picture=picture, command=command)
+    said += [f"card: {_short(card)}{why}" if written else f"card: {_short(card)} is kept, it was written by hand"]
+    return done, said
 
-    batch = torch.export.Dim("batch", min=1, max=1024)
-    inputs = synthetic(kind, batch=2)
+
+def _one_source(args: argparse.Namespace) -> Path:
+    if (args.run is None) == (args.checkpoint is None):
+        raise UserError("expected one run folder or checkpoint to export; see --help")
+    source: Path = args.run or args.checkpoint
+    return source
+
+
+def _out(args: argparse.Namespace, run: runs.Run) -> Path:
+    """The file to write; a name goes to models/, where the program finds it."""
+    if args.out is not None:
+        if args.name is not None:
+            raise UserError("--name and --out: expected one of them; --name N writes models/N.onnx")
+        out: Path = args.out
+        return out
+    name: str = args.name or run.name
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UserError(f"--name: expected a plain name such as mine, got {name!r}")
+    if name in NEEDED and args.kind == "drawing":
+        raise UserError(
+            f"--name {name}: expected a name of its own, got that of a model the program needs; give --name mine, "
+            f"or --out {MODELS.name}/{name}.onnx if you mean to replace it"
+        )
+    return MODELS / f"{name}.onnx"
+
+
+def _short(path: Path) -> Path:
+    """As seen from the current folder, if it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def _picture(args: argparse.Namespace, run: runs.Run, done: Exported) -> tuple[str | None, str]:
+    """(name of the card's picture, copied beside it, what is to be said about it)."""
+    source: Path | None = args.picture or run.picture
+    if source is None or args.picture == Path("none"):
+        return None, ""
+    if args.picture is None and done.manifest.non_commercial:
+        return None, f"; photos of non-commercial data are left out of it, --picture {source} puts them in"
+    target = done.path.with_suffix(".png")
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                module.eval(),
-                tuple(torch.from_numpy(array) for array in inputs.values()),
-                dynamo=True,
-                opset_version=OPSET,
-                external_data=False,
-                input_names=list(inputs),
-                output_names=[OUTPUT[kind]],
-                dynamic_shapes=tuple({0: batch} for _ in inputs),
-                verbose=False,
-            )
-    except torch.onnx.OnnxExporterError as error:
-        raise ModelError(f"the network does not export: {str(error).strip().splitlines()[0]}") from None
-    assert program is not None
-    model = program.model_proto
-    graph.clean(model)
-    graph.expect_no_norm(model)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _compare(module: nn.Module, model: Any, kind: Kind) -> tuple[Difference, Difference]:
-    """(ONNX Runtime against eager, batch against singles), the graph run as it is, with its real batch."""
-    import torch
-
-    inputs = synthetic(kind, batch=2, seed=1)
-    with torch.inference_mode():
-        eager = module(*(torch.from_numpy(a) for a in inputs.values())).numpy()
-    batch, *singles = ort.run_graph(
-        model.SerializeToString(), [inputs, *({k: a[i : i + 1] for k, a in inputs.items()} for i in range(2))]
-    )
-    return difference(batch, eager), difference(batch, np.concatenate(singles))
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter remarks on its own insides (missing torchvision, renamed axes) at length."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-def _need_libraries() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise EngineError(
-            f"exporting needs {error.name}; pip install torch safetensors onnx onnxscript onnxruntime"
-        ) from None
+        if source.suffix.lower() != ".png":
+            raise OSError(0, "a file of another kind")
+        if source.resolve() != target.resolve():
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise ModelError(f"--picture {source}: expected a PNG picture, got: {error.strerror}") from None
+    return target.name, f", with {source}"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m engines.export", description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", type=Path, required=True, help=".safetensors of ours, or official .pt / .pth")
+    parser = argparse.ArgumentParser(
+        prog="python -m engines.export",
+        description="Turns what was trained into a model file with a card, for run_stream.py --model NAME.",
+        epilog="Words that are not given come from [card] in the run's run.toml, or from the checkpoint.",
+    )
+    parser.add_argument("run", type=Path, nargs="?", help="run folder, .safetensors, or official 300_net_gen.pt")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="the same, for a checkpoint")
+    parser.add_argument("--name", help="write models/NAME.onnx and models/NAME.md (default: named after the run)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write FILE, ending in .onnx, and its card instead")
+    parser.add_argument("--style", help="how it draws, in a few words")
+    parser.add_argument("--licence", help="of the model; must say non-commercial where the data does")
+    parser.add_argument("--data", metavar="TEXT", help="what it was trained on")
+    parser.add_argument("--data-rights", metavar="TEXT", help='rights in the data, such as "public domain"')
+    parser.add_argument("--version", metavar="TEXT", help="of the model: a date or number (default 1)")
+    parser.add_argument(
+        "--weights", choices=get_args(Weights), default="fp32", help="fp16: half the bytes; default fp32"
+    )
     parser.add_argument("--norm", choices=("batch", "instance"), help="batch: running statistics; default: as saved")
-    parser.add_argument("--out", type=Path, required=True, help="the .onnx file to write")
-    parser.add_argument("--kind", choices=("drawing", "matte"), default="drawing")
-    for name in STATED:
-        parser.add_argument(f"--{name}", help="for the manifest; default: what the checkpoint records")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="for the card, or none; default: the newest sample")
+    parser.add_argument("--no-card", dest="card", action="store_false", help="write the model file alone")
+    parser.add_argument("--kind", choices=get_args(Kind), default="drawing", help="default drawing")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0: written and compared; 2: one line says what is wrong."""
-    args = _parser().parse_args(argv)
-    stated = {name: getattr(args, name) for name in STATED if getattr(args, name) is not None}
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(given)
     try:
-        if args.kind == "matte":
-            done = export_matte_checkpoint(args.checkpoint, args.out, stated=stated)
-        else:
-            done = export_drawing(args.checkpoint, args.out, norm=args.norm, stated=stated)
+        done, said = export_run(args, shlex.join(["python", "-m", "engines.export", *given]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     m = done.manifest
-    print(f"{done.path}: {m.preset} width {m.width}, norm {m.norm}, {m.gmac:.2f} GMAC, {done.size / 1e6:.1f} MB")
+    size = f"{done.size / 1e6:.1f} MB{', fp16 weights' * (m.weights == 'fp16')}"
+    print(f"{_short(done.path)}: {m.preset} width {m.width}, norm {m.norm}, {m.gmac:.2f} GMAC, {size}")
     print(f"style: {m.style}; licence: {m.licence}; data: {m.data}; weights {m.weights_sha256[:12]}")
     for what, d in (
         ("ONNX Runtime against eager", done.against_eager),
         ("batch against singles", done.batch_against_singles),
     ):
         print(f"{what}: at most {d.max} grey level{'s' * (d.max != 1)} off, mean {d.mean:.5f}")
+    for line in said:
+        print(line)
+    if m.kind == "drawing":
+        known = done.path.parent.resolve() == MODELS.resolve()
+        print(f"draw with it: python run_stream.py --model {done.path.stem if known else done.path}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ DOCUMENTATION = {
 }
 
 _MAC_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+_KERNEL_OPERATORS = ("Conv", "ConvTranspose")
+_HALF = ".half"
+_WORTH_HALVING = 1024
+"""Elements; a smaller constant saves less than the node that widens it again costs."""
 
 
 def clean(model: Any) -> None:
@@ -47,6 +52,49 @@ def gmac(model: Any) -> float:
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = [d.dim_value for d in value.type.tensor_type.shape.dim]
     return sum(_macs(node, shapes) for node in graph.node if node.op_type in _MAC_OPERATORS) / 1e9
+
+
+def parameters(model: Any) -> int:
+    """Elements of every constant that a convolution or matrix product takes: kernels and biases."""
+    sizes = {tensor.name.removesuffix(_HALF): int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    used = {name for node in model.graph.node if node.op_type in _MAC_OPERATORS for name in node.input}
+    return sum(size for name, size in sizes.items() if name in used)
+
+
+def store_halves(model: Any) -> None:
+    """Keep every large fp32 constant that fp16 holds exactly as fp16, widened again by a Cast, which engines fold.
+
+    Nothing that is computed changes by it: the graph has the same fp32 kernels in half the bytes.
+
+    Raises:
+        ModelError: a kernel is not one that fp16 holds exactly (:func:`engines.weights.halved` makes them so).
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    kernels = {node.input[1] for node in graph.node if node.op_type in _KERNEL_OPERATORS}
+    kept, casts = [], []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype != np.float32 or array.size < _WORTH_HALVING:
+            kept.append(tensor)
+            continue
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), array):
+            kept.append(numpy_helper.from_array(half, f"{tensor.name}{_HALF}"))
+            casts.append(
+                helper.make_node("Cast", [kept[-1].name], [tensor.name], f"{tensor.name}.cast", to=TensorProto.FLOAT)
+            )
+        elif tensor.name in kernels:
+            raise ModelError(f"the exporter changed the rounded kernel {tensor.name}; export with --weights fp32")
+        else:
+            kept.append(tensor)
+    nodes = [*casts, *graph.node]
+    for field, items in ((graph.initializer, kept), (graph.node, nodes)):
+        items = [copy.deepcopy(item) for item in items]
+        del field[:]
+        field.extend(items)
 
 
 def save(model: Any, path: Path, manifest: Manifest) -> None:

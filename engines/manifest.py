@@ -8,6 +8,7 @@ own trace, and listing models costs a file read. Writing is rare and happens whe
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,15 @@ from engines.errors import EngineError, ModelError
 
 Kind = Literal["drawing", "matte"]
 Norm = Literal["batch", "instance"]
+Weights = Literal["fp32", "fp16"]
 
 FORMAT = "1"
-"""Value of the metadata key ``manifest``: the set of keys below and what they mean."""
+"""Value of the metadata key ``manifest``: the set of keys below and what they mean. Files older than a key lack it."""
+NOT_STATED = "not stated"
+
+_NON_COMMERCIAL = re.compile(
+    r"non[- ]?commercial|no commercial|\bNC\b|research[- ]only|only for research", re.IGNORECASE
+)
 
 # ModelProto and StringStringEntryProto field numbers, fixed by the ONNX standard.
 _GRAPH, _METADATA, _KEY, _VALUE = 7, 14, 1, 2
@@ -41,7 +48,8 @@ class Manifest:
     """Base width of the network, channels."""
     norm: Norm
     weights_sha256: str
-    """64 hex digits over the tensors the graph was exported from."""
+    """64 hex digits over the tensors it was exported from: the checkpoint's; with ``weights`` fp16 the same folded and
+    rounded (:mod:`engines.weights`)."""
     gmac: float
     """Multiply-accumulates of one picture, in units of 1e9, everything in the graph counted."""
     style: str
@@ -50,6 +58,8 @@ class Manifest:
     """What it was trained on, and under which rights."""
     version: str
     """Version of the model, a date or number."""
+    weights: Weights = "fp32"
+    """How the file stores the kernels. ``fp16``: rounded, half the bytes; engines widen them again and draw in fp32."""
     bf16_ok: bool | None = None
     """OpenVINO bf16 is faster and draws the same, measured by ``python -m engines.verify --record``; None: not yet."""
 
@@ -58,10 +68,17 @@ class Manifest:
             raise ValueError(f"kind: expected drawing or matte, got {self.kind!r}")
         if self.norm not in get_args(Norm):
             raise ValueError(f"norm: expected batch or instance, got {self.norm!r}")
+        if self.weights not in get_args(Weights):
+            raise ValueError(f"weights: expected fp32 or fp16, got {self.weights!r}")
         if self.width < 1 or not self.gmac >= 0:
             raise ValueError(f"expected width >= 1 and gmac >= 0, got {self.width} and {self.gmac}")
         if len(self.weights_sha256) != 64 or set(self.weights_sha256) - set("0123456789abcdef"):
             raise ValueError(f"weights_sha256: expected 64 hex digits, got {self.weights_sha256!r}")
+
+    @property
+    def non_commercial(self) -> bool:
+        """The licence forbids commercial use."""
+        return says_non_commercial(self.licence)
 
     def to_metadata(self) -> dict[str, str]:
         """Key and text of every field, as they stand in the file."""
@@ -83,7 +100,8 @@ class Manifest:
             raise ValueError("holds no manifest; expected a model written by python -m engines.export")
         if metadata["manifest"] != FORMAT:
             raise ValueError(f"manifest format {metadata['manifest']!r}, expected {FORMAT!r}; update this program")
-        missing = [field.name for field in dataclasses.fields(cls) if field.name not in metadata]
+        younger = {"weights"}
+        missing = [f.name for f in dataclasses.fields(cls) if f.name not in metadata and f.name not in younger]
         if missing:
             raise ValueError(f"manifest lacks {', '.join(missing)}; export the model again")
         flags = {"true": True, "false": False, _UNKNOWN: None}
@@ -101,8 +119,14 @@ class Manifest:
             licence=metadata["licence"],
             data=metadata["data"],
             version=metadata["version"],
+            weights=cast(Weights, metadata.get("weights", "fp32")),
             bf16_ok=flags[metadata["bf16_ok"]],
         )
+
+
+def says_non_commercial(text: str) -> bool:
+    """Words of a licence, or of the rights in data, that forbid commercial use."""
+    return bool(_NON_COMMERCIAL.search(text))
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.choose import engine_names, load, load_matte
+from engines.choose import engine_names, load, load_matte, load_reference
 from engines.compare import FASTER, FP32_MAX, SAME_INK_IOU, SAME_MEAN, Difference, difference, worst
 from engines.contract import Engine, MatteEngine
 from engines.errors import EngineError, ModelError
@@ -181,10 +181,7 @@ def _reference(model: Path, manifest: Manifest, checkpoint: Path | None, threads
         return _load(model, "onnxruntime", manifest, threads)
     if manifest.kind != "drawing":
         raise ModelError(f"{checkpoint}: --checkpoint is for drawing models; leave it out for {model.name}")
-    engine = load(checkpoint, "torch", threads=threads, log=_say_nothing)
-    if engine.manifest.weights_sha256 != manifest.weights_sha256:
-        raise ModelError(f"{checkpoint}: expected the weights that {model.name} was exported from, got others")
-    return engine
+    return load_reference(checkpoint, model, threads=threads)
 
 
 def _load(model: Path, backend: str, manifest: Manifest, threads: int | None) -> Engine | MatteEngine:

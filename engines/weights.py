@@ -1,12 +1,22 @@
-"""A fingerprint of a network's weights, the same for a checkpoint and for every graph exported from it."""
+"""Weights of an exported network: their fingerprint, and the rounding by which a file stores them in half the bytes."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engines.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
 
 _COUNTER = "num_batches_tracked"
+_FP16_MAX = 65504.0
 
 
 def weights_sha256(state: Mapping[str, Any]) -> str:
@@ -22,3 +32,51 @@ def weights_sha256(state: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def halved(module: M) -> M:
+    """A copy whose kernels fp16 holds exactly: what a file with fp16-stored weights draws with, itself still fp32.
+
+    Batch norms are folded into the convolution before them first, because the folded kernels are what a graph holds.
+    Kernels are rounded; biases and whatever else has one dimension stay as they are. Folding is done in float64, so
+    that the result, and its fingerprint, is the same on every machine.
+
+    Args:
+        module: in eval mode; convolution and norm stand side by side in an ``nn.Sequential``.
+    Raises:
+        ModelError: a weight is beyond what fp16 can hold.
+    """
+    import torch
+    from torch import nn
+
+    folded = copy.deepcopy(module).eval()
+    for sequence in [part for part in folded.modules() if isinstance(part, nn.Sequential)]:
+        for i, (first, second) in enumerate(pairwise(list(sequence))):
+            if isinstance(first, nn.Conv2d | nn.ConvTranspose2d) and isinstance(second, nn.BatchNorm2d):
+                _fold(first, second)
+                sequence[i + 1] = nn.Identity()
+    with torch.no_grad():
+        for name, weight in folded.named_parameters():
+            if weight.ndim < 2:
+                continue
+            if float(weight.abs().max()) > _FP16_MAX:
+                raise ModelError(f"weights: {name} is beyond what fp16 can hold; export with --weights fp32")
+            weight.copy_(weight.half().float())
+    return folded
+
+
+def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
+    """conv <- norm(conv), in place."""
+    import torch
+    from torch import nn
+
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    transposed = isinstance(conv, nn.ConvTranspose2d)
+    assert not transposed or conv.groups == 1, "the output channels of a grouped transposed convolution lie elsewhere"
+    with torch.no_grad():
+        scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        bias = -norm.running_mean.double() if conv.bias is None else conv.bias.double() - norm.running_mean.double()
+        conv.bias = nn.Parameter((bias * scale + norm.bias.double()).float())
+        shape = (1, -1, 1, 1) if transposed else (-1, 1, 1, 1)
+        conv.weight.copy_((conv.weight.double() * scale.view(shape)).float())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
+from engines.catalogue import DEFAULT
 from realtime.controls import LAYOUTS, Layout
 from realtime.core import ConfigError
 
@@ -32,7 +33,7 @@ class StreamConfig:
     """Each of window, virtual-camera[:DEVICE], null, or a path whose suffix tells its kind."""
     engine: str = "auto"
     """Known to :mod:`engines`, which refuses what it does not know."""
-    model: str = "lite"
+    model: str = DEFAULT
     """Name of a file in models/, or a path."""
     layout: Layout = "portrait"
     smooth: float = 0.5
@@ -152,7 +153,9 @@ OPTIONS: Mapping[str, _Option] = {
         metavar="ENGINE",
         help="auto, openvino[-fp32|-bf16], onnxruntime or torch (default auto); --doctor tells which work",
     ),
-    "model": _Option(parse=_text, metavar="MODEL", help="name of a file in models/, or a path (default lite)"),
+    "model": _Option(
+        parse=_text, metavar="MODEL", help=f"name of a model that --list-models shows, or a path (default {DEFAULT})"
+    ),
     "layout": _Option(
         parse=_one_of(LAYOUTS),
         metavar="LAYOUT",
@@ -174,7 +177,8 @@ OPTIONS: Mapping[str, _Option] = {
 
 ACTIONS = {
     "list-devices": "list cameras and virtual cameras, then stop",
-    "list-models": "list the drawing models, then stop",
+    "list-models": "list the drawing models with style, licence and size, then stop",
+    "list-models-json": "the same as JSON",
     "doctor": "check what this machine has and lacks, and how late the picture is; then stop",
 }
 

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 import engines
+from engines.catalogue import NEEDED
 from engines.errors import UserError
 from realtime import shared_libraries
 from realtime.config import StreamConfig
@@ -23,7 +24,6 @@ Say = Callable[[str], None]
 Mark = Literal["ok", "--", "!!"]
 
 MEASURED_SECONDS = 3.0
-NEEDED_MODELS = ("lite", "matte")
 
 CAMERA = {
     "linux": "plug one in; if there is one, see that you may read /dev/video0 (group video), also inside a container",
@@ -123,14 +123,14 @@ def check_engines() -> Iterator[Finding]:
 
 def check_models() -> Iterator[Finding]:
     models = {model.name: model for model in engines.list_models()}
-    for name in (*NEEDED_MODELS, *sorted(set(models) - set(NEEDED_MODELS))):
+    for name in (*NEEDED, *sorted(set(models) - set(NEEDED))):
         model = models.get(name)
         what = f"{name} model"
         if model is None:
             do = f"get {name}.onnx of this release into {engines.MODELS}"
             yield Finding(what=what, mark="!!", found="missing", do=do)
         elif model.problem is not None:
-            mark: Mark = "!!" if name in NEEDED_MODELS else "--"
+            mark: Mark = "!!" if name in NEEDED else "--"
             yield Finding(what=what, mark=mark, found="cannot be used", do=model.problem)
         else:
             yield Finding(what=what, mark="ok", found=_describe(model))
@@ -175,16 +175,8 @@ def list_devices(say: Say) -> bool:
     return True
 
 
-def list_models(say: Say) -> bool:
-    """The models folder, one line each."""
-    for model in engines.list_models():
-        say(f"--model {model.name:<10} {model.problem or _describe(model)}")
-    say("another: --model PATH of a file written by python -m engines.export")
-    return True
-
-
 def _describe(model: engines.ModelInfo) -> str:
     manifest = model.manifest
     assert manifest is not None, "only models without a problem are described"
-    size = model.size / 2**20
-    return f"{manifest.kind}, {manifest.style}, {manifest.gmac:.1f} GMAC, {size:.1f} MB, licence {manifest.licence}"
+    licence = f"licence {manifest.licence}" + ", NON-COMMERCIAL" * manifest.non_commercial
+    return f"{manifest.kind}, {manifest.style}, {manifest.gmac:.1f} GMAC, {model.size / 1e6:.1f} MB, {licence}"

@@ -19,6 +19,7 @@ from realtime.config import StreamConfig
 from realtime.contact_sheet import contact_sheet, evenly
 from realtime.controls import Controls
 from realtime.core import ConfigError, Frame, Sink, SinkError, Source, SourceInfo
+from realtime.model_list import licence_warning
 from realtime.models import face_landmarker
 from realtime.program import Program
 from realtime.progress import ProgressLine
@@ -34,9 +35,10 @@ SHEET_PICTURES = 8
 Say = Callable[[str], None]
 
 
-def build(config: StreamConfig, *, say: Say) -> Program:
+def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program:
     """Open everything that ``config`` asks for: the source when all that works on its frames is warm, the sinks last.
 
+    ``say`` takes what was chosen, ``warn`` (default: ``say``) what the user must not miss, one line each.
     Raises UserError; whatever had been opened by then is closed.
     """
     bound_heaps()
@@ -47,6 +49,8 @@ def build(config: StreamConfig, *, say: Say) -> Program:
     with ExitStack() as opened:
         controls = Controls(layout=config.layout, mirror=config.mirror, smooth=config.smooth)
         engine = opened.enter_context(engines.load(config.model, backend=config.engine, log=say))
+        if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
+            (warn or say)(warning)
         stylizer = opened.enter_context(closing(_stylizer(config, plan, controls, engine, opened)))
         source = opened.enter_context(closing(open_source(plan, config)))
         info = source.info

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.contract import usable_threads
 from engines.errors import EngineError, ModelError
 from engines.manifest import Kind, Manifest
-from engines.weights import weights_sha256
+from engines.weights import halved, weights_sha256
 
 PRECISIONS = ("fp32",)
 INSTALL = "pip install torch safetensors"
@@ -60,6 +60,23 @@ def open_session(path: Path, *, kind: Kind, precision: str, threads: int | None)
     if kind != "drawing":
         raise EngineError("engine torch: draws portraits only; find the matte with openvino or onnxruntime")
     return TorchSession(generator=_read(path)[0], precision=precision, threads=usable_threads(threads))
+
+
+def open_reference(path: Path, *, model: Path, manifest: Manifest, threads: int | None) -> TorchSession:
+    """Open the checkpoint that ``model`` was exported from, its weights as that file holds them.
+
+    Raises:
+        EngineError: torch is not installed.
+        ModelError: as :func:`open_session`, or the checkpoint's weights are not those of the model.
+    """
+    generator, known = _read(path)
+    digest = known.weights_sha256
+    if manifest.weights == "fp16":
+        generator = halved(generator)
+        digest = weights_sha256(generator.state_dict())
+    if digest != manifest.weights_sha256:
+        raise ModelError(f"model {path}: expected the weights that {model.name} was exported from, got others")
+    return TorchSession(generator=generator, precision="fp32", threads=usable_threads(threads))
 
 
 class TorchSession:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from tiny_models import MANIFEST, Inputs, draw, part, tiny_graph, write
@@ -137,6 +138,24 @@ def test_auto_runs_a_checkpoint_with_torch_and_says_why(exported) -> None:
     assert "openvino passed over: cannot run .safetensors" in heard[0]
 
 
+def test_the_official_file_draws_live_after_two_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import run_stream
+    from apdgan.checkpoint import NETWORKS
+
+    generator = make_generator("paper", "instance", 4)
+    file, out, drawn = tmp_path / "300_net_gen.pt", tmp_path / "apdrawing.onnx", tmp_path / "drawn.png"
+    torch.save({name: getattr(generator, name).state_dict() for name in NETWORKS}, file)
+    assert main([str(file), "--out", str(out)]) == 0
+    manifest = read_manifest(out)
+    assert (manifest.preset, manifest.width, manifest.norm) == ("paper", 4, "instance")
+    assert (manifest.style, "ask them" in manifest.licence) == ("APDrawingGAN", True)
+    assert "`300_net_gen.pt`" in out.with_suffix(".md").read_text()
+    capsys.readouterr()
+    code = run_stream.main(["--model", str(out), "--source", "demo", "--frames", "2", "--sink", str(drawn)])
+    assert (code, capsys.readouterr().err) == (0, "")
+    assert cv2.imread(str(drawn)).std() > 1
+
+
 def test_a_matte_network_exports_with_its_widths_read_off_the_tensors(
     tmp_path: Path, five: Inputs, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,7 +204,7 @@ def test_the_command_ends_with_2_and_one_line(
 
 def test_a_graph_that_draws_otherwise_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = write(tmp_path / "wrong.onnx", tiny_graph("drawing"), MANIFEST)
-    monkeypatch.setattr("engines.export._trace", lambda _module, _kind: onnx.load(wrong))
+    monkeypatch.setattr("engines.tracing._trace", lambda _module, _kind: onnx.load(wrong))
     save(tmp_path / "net.safetensors", make_generator("lite", "batch", 4))
     with pytest.raises(ModelError, match=r"not written: the exported graph is .* grey levels off"):
         export_drawing(tmp_path / "net.safetensors", tmp_path / "net.onnx")
