@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from apdgan.auxiliary import AuxiliaryNetworks
-from apdgan.distance import LINE_PX, batch_distance_maps, line_maps, soft_distance
+from apdgan.distance import LINE_PX, batch_distance_maps, line_maps, soft_distance, strokes
 
 Maps = tuple[Tensor, Tensor]
 """Distances (B, 1, H, W) to black and to white of the wanted drawing, made by ``apdgan.distance.distance_maps``."""
@@ -88,7 +88,8 @@ class ExactChamfer:
             wanted_ink = (wanted < 0).float()
             black, white = self._lines(wanted)
             to_black, to_white = self._distance(wanted_ink), self._distance(1 - wanted_ink)
-        first = (black * self._distance(ink)).sum() + (white * self._distance(1 - ink)).sum()
+        inked, blank = strokes(ink)
+        first = (black * self._distance(inked)).sum() + (white * self._distance(blank)).sum()
         darkness = self._per_cell(ink)
         second = (darkness * to_black).sum() + ((self.stride**2 - darkness) * to_white).sum()
         return first / len(drawn), second / len(drawn)

@@ -115,7 +115,7 @@ def _lite(width: int, norm: str) -> ModelConfig:
     part = NetConfig(kind="shuffle", stem=2, channels=(w * 3 // 4, w * 3 // 2, 2 * w))
     back = NetConfig(kind="shuffle", stem=8, channels=(w // 4, w // 2, w))
     nets = {"G": whole} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": whole, "GLBG": back}
-    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1, crest=1.0)
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1, crest=2.0)
     return ModelConfig(family="lite", width=w, norm=norm, nets=nets, fusion=fusion, matted=True, soft_matte=True)
 
 
@@ -125,7 +125,7 @@ def _studio(width: int, norm: str) -> ModelConfig:
     part = NetConfig(kind="shuffle", stem=1, channels=(w * 3 // 4, w * 3 // 2, 9 * w // 4, 3 * w))
     hair = NetConfig(kind="shuffle", stem=2, channels=(w, 2 * w, 3 * w, 4 * w, 6 * w))
     nets = {**lite.nets} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": hair}
-    fusion = FusionConfig(kind="shuffle", width=3 * w // 4, blocks=2, crest=1.0)
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 4, blocks=2, crest=2.0)
     return ModelConfig(family="studio", width=w, norm=norm, nets=nets, fusion=fusion, matted=True, soft_matte=True)
 
 

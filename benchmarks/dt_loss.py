@@ -155,27 +155,26 @@ def measure(generator: HierarchicalGenerator, pairs: Pairs, most: int) -> dict[s
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def stem_of(arm: str, work: Path) -> Path:
-    """Where an arm's files lie, without their suffix."""
-    return work / arm.replace(":", "-").replace("+", "-both")
+def file_of(arm: str, work: Path, suffix: str) -> Path:
+    """A file of an arm."""
+    return work / (arm.replace(":", "-").replace("+", "-both") + suffix)
 
 
 def picture(arms: Sequence[str], work: Path, photos: Sequence[Path]) -> NDArray[np.uint8]:
     """What each arm makes of prepared photos."""
     pairs = open_pairs(photos, drawings=False)
-    generators = [checkpoint.load(stem_of(arm, work).with_suffix(".safetensors")) for arm in arms]
+    generators = [checkpoint.load(file_of(arm, work, ".safetensors")) for arm in arms]
     rows = [[p.photo, *(draw(g, p.photo, p.points, p.matte) for g in generators)] for p in pairs]
     return sheet(rows, ("photo", *arms), side=384)
 
 
 def run_arm(arm: str, args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
     """Train and measure an arm, or read what an earlier call left."""
-    stem = stem_of(arm, args.work)
-    record = stem.with_suffix(".json")
+    record = file_of(arm, args.work, ".json")
     if record.exists():
         return dict(json.loads(record.read_text(encoding="utf-8")))
     generator, seconds = train(arm, open_pairs(args.train), setting, args.auxiliary)
-    checkpoint.save(stem.with_suffix(".safetensors"), generator)
+    checkpoint.save(file_of(arm, args.work, ".safetensors"), generator)
     result = {"arm": arm, "cpu_s_step": round(seconds, 3), **measure(generator, open_pairs(args.held_out), args.most)}
     record.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result

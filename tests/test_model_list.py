@@ -35,11 +35,14 @@ def bold(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def three(bold: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A models folder with the default, a non-commercial model, a matte and a file that is broken."""
+def five(bold: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A models folder with the default, two non-commercial models, a matte and a file that is broken."""
     folder = bold.parent
     shutil.copyfile(LITE, folder / "lite.onnx")
     shutil.copyfile(MODELS / "matte.onnx", folder / "matte.onnx")
+    shutil.copyfile(bold, folder / "shy.onnx")
+    shy = dataclasses.replace(read_manifest(bold), licence="Non-commercial use only")
+    write_manifest(folder / "shy.onnx", shy)
     (folder / "torn.onnx").write_bytes(bold.read_bytes()[:5000])
     found = engines.list_models(folder)
     monkeypatch.setattr(engines, "list_models", lambda: found)
@@ -55,7 +58,7 @@ def heard(listing) -> Lines:
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("three")
+@pytest.mark.usefixtures("five")
 def test_the_table_tells_name_style_licence_cost_and_origin() -> None:
     lines = heard(model_list.list_models)
     head = lines[0].split()
@@ -65,6 +68,7 @@ def test_the_table_tells_name_style_licence_cost_and_origin() -> None:
     assert lite.index("lite", 9) == bold.index("lite"), "columns stand below each other"
     assert lite.split()[-3:] == [f"{GMAC:.1f}", f"{LITE.stat().st_size / 1e6:.1f}", "Apache-2.0"]
     assert bold.endswith("NON-COMMERCIAL: CC BY-NC 4.0")
+    assert any(line.startswith("--model shy ") and line.endswith(" NON-COMMERCIAL use only") for line in lines)
     assert "NON-COMMERCIAL" not in lite
     assert lines[lines.index(lite) + 1].startswith("    the default; trained on 4")
     assert lines[lines.index(bold) + 1] == "    trained on FS2K, drawings by artists, non-commercial"
@@ -74,10 +78,10 @@ def test_the_table_tells_name_style_licence_cost_and_origin() -> None:
     assert "engines.export" in lines[-1]
 
 
-@pytest.mark.usefixtures("three")
+@pytest.mark.usefixtures("five")
 def test_json_tells_the_same_and_more() -> None:
     models = {model["name"]: model for model in json.loads("\n".join(heard(model_list.list_models_json)))}
-    assert set(models) == {"bold", "lite", "torn"}
+    assert set(models) == {"bold", "lite", "shy", "torn"}
     assert (models["lite"]["default"], models["lite"]["non_commercial"]) == (True, False)
     assert (models["bold"]["default"], models["bold"]["non_commercial"]) == (False, True)
     assert models["bold"]["style"] == "bold ink"

@@ -40,7 +40,7 @@ class Consistency:
 
     Args:
         weight: of the term.
-        still: share of second views with next to no motion, where only sensor and codec noise differ (the flicker of a
+        still: share of second views without motion, where only sensor, codec and matte differ (the flicker of a
             person who sits still).
     """
 
@@ -60,7 +60,7 @@ class Consistency:
         """
         photo, boxes, fg = photo[:count], boxes[:count], fg[:count]
         size = photo.shape[-1]
-        flows = np.stack([motion(rng, size, 0.25 if rng.random() < self.still else 2.5) for _ in range(count)])
+        flows = np.stack([motion(rng, size, 0.0 if rng.random() < self.still else 2.5) for _ in range(count)])
         axis = torch.arange(size, dtype=torch.float32)
         here = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         grid = ((here + torch.from_numpy(flows)) * 2 + 1) / size - 1

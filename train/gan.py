@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from apdgan.auxiliary import AuxiliaryNetworks, load_auxiliary
 from apdgan.chamfer import ExactChamfer, NetworkChamfer
 from apdgan.config import preset
-from apdgan.discriminator import HierarchicalDiscriminator
+from apdgan.discriminator import HierarchicalDiscriminator, load_discriminator
 from apdgan.distance import distance_maps
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator, init_weights
 from apdgan.losses import ChamferLoss, LossWeights, discriminator_terms, generator_terms
@@ -65,7 +65,7 @@ class DiscriminatorTable:
     width: int = 64
     norm: str = "batch"
     start: str | None = None
-    """A file of the discriminators' tensors, or a run's state.safetensors, to start from."""
+    """A run's state.safetensors or the official files, to start from."""
 
 
 TABLES = {"loss": GanLoss, "discriminator": DiscriminatorTable}
@@ -85,10 +85,7 @@ class Gan:
             self.generator.apply(init_weights)
         if model.start:
             start_from(self.generator, Path(model.start), partial=model.start_partial)
-        self.discriminator = HierarchicalDiscriminator(width=judge.width, norm=judge.norm)
-        self.discriminator.apply(init_weights)
-        if judge.start:
-            start_from(self.discriminator, Path(judge.start), partial=False, prefix="model.discriminator.")
+        self.discriminator = _discriminator(judge)
         self.networks: Mapping[str, nn.Module] = {
             "generator": self.generator.to(world.device),
             "discriminator": self.discriminator.to(world.device),
@@ -180,6 +177,16 @@ class Gan:
                 maps=maps,
             )
         return terms["G"], terms
+
+
+def _discriminator(table: DiscriminatorTable) -> HierarchicalDiscriminator:
+    discriminator = HierarchicalDiscriminator(width=table.width, norm=table.norm)
+    discriminator.apply(init_weights)
+    if table.start and Path(table.start).suffix == ".safetensors":
+        start_from(discriminator, Path(table.start), partial=False, prefix="model.discriminator.")
+    elif table.start:
+        discriminator.load_state_dict(load_discriminator(table.start).state_dict(), strict=table.norm == "batch")
+    return discriminator
 
 
 def distances(sample: Sample) -> dict[str, NDArray[np.float32]]:

@@ -80,6 +80,8 @@ class Interrupt:
     def __init__(self) -> None:
         self.signal = 0
         """The signal that was heard; 0: none."""
+        self.patient = True
+        """False while nothing can be lost, and a step's end is far away."""
         self._old: dict[int, object] = {}
 
     def shared(self, world: World) -> int:
@@ -88,7 +90,7 @@ class Interrupt:
         return self.signal
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
-        if self.signal:
+        if self.signal or not self.patient:
             raise KeyboardInterrupt
         self.signal = number
 

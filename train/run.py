@@ -86,6 +86,7 @@ class Run:
         with self.interrupt, Journal(out, step=self.progress.step, total=total, alone=self.world.first) as journal:
             while self._stage(journal, stages[self.progress.stage]) and self.progress.stage + 1 < len(stages):
                 self.progress.next_stage()
+                self._save()
             stopped = self.interrupt.signal
             self._save(finished=not stopped)
             if stopped:
@@ -98,7 +99,9 @@ class Run:
 
     def _stage(self, journal: Journal, stage: StageTable) -> bool:
         """Train one stage; True when it came to its end, False when the whole run did."""
+        self.interrupt.patient = False  # a teacher may draw for an hour, and what it has drawn is kept
         samples = self.task.begin(self.config, stage, self.progress.stage)
+        self.interrupt.patient = True
         self._prepare(stage, samples)
         run, end = self.config.run, StageEnd.of(self.config, stage, samples, self.world)
         feed = batches(samples, start=self.progress.samples, batch=run.batch, world=self.world, workers=run.workers)

@@ -24,6 +24,8 @@ from train.ema import Average
 
 STATE = "state.safetensors"
 _KEY = "apdgan.run"
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What a network with norm "instance" has no use for."""
 
 
 class RunError(ValueError):
@@ -192,8 +194,8 @@ def start_from(network: nn.Module, path: Path, *, partial: bool, prefix: str = "
     """
     tensors, own = _start_tensors(path, prefix), network.state_dict()
     fitting = {key: v for key, v in tensors.items() if key in own and v.shape == own[key].shape}
-    wrong = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
-    wrong += [key for key in tensors if key not in own]
+    wrong = [key for key in own if key not in fitting and not key.endswith(_STATISTICS[2])]
+    wrong += [key for key in tensors if key not in own and not key.endswith(_STATISTICS)]
     if wrong and not partial:
         key = wrong[0]
         want, got = (tuple(t[key].shape) if key in t else "none" for t in (own, tensors))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from apdgan.distance import batch_distance_maps, distance_maps, distance_px, line_maps, soft_distance
+from apdgan.distance import batch_distance_maps, distance_maps, distance_px, line_maps, soft_distance, strokes
 
 
 def scribble(seed: int = 3, size: int = 256) -> NDArray[np.uint8]:
@@ -119,3 +119,30 @@ def test_two_pictures_do_not_mix() -> None:
     first, second = as_ink(scribble(1)), as_ink(scribble(2))
     both = soft_distance(torch.cat([first, second]), reach_px=12, stride=2)
     assert torch.equal(both[1:], soft_distance(second, reach_px=12, stride=2))
+
+
+@pytest.mark.parametrize("direction", [(0, 1), (1, 0), (1, 1), (1, -1), (1, 2)])
+def test_a_stroke_in_any_direction_is_as_sure_as_its_ink(direction: tuple[int, int]) -> None:
+    drawing = np.full((64, 64), 255, np.uint8)
+    middle, reach = np.array((32, 32)), 20 * np.array(direction[::-1])
+    cv2.line(drawing, (middle - reach).tolist(), (middle + reach).tolist(), 0, 3)
+    inked, blank = strokes(0.8 * as_ink(drawing))
+    assert float(inked[0, 0, 32, 32]) == pytest.approx(0.8)
+    assert float(inked[0, 0, 4, 40 if direction != (1, 2) else 4]) < 0.8
+    assert float(blank.max()) == 1
+
+
+def test_dots_are_hardly_more_than_the_grey_they_stand_for() -> None:
+    dots = torch.zeros(1, 1, 64, 64)
+    dots[..., ::3, ::3] = 1
+    inked, blank = (one[..., 8:-8, 8:-8] for one in strokes(dots))
+    assert float(inked.max()) < 0.41
+    assert float(blank.min()) > 0.59
+
+
+@pytest.mark.filterwarnings("ignore:Input #0 requires gradient and is not a double")
+def test_strokes_send_their_gradient_along_themselves() -> None:
+    torch.manual_seed(0)
+    ink = torch.rand(1, 1, 9, 11)
+    ink.requires_grad_()
+    assert torch.autograd.gradcheck(strokes, (ink,), eps=1e-4, atol=1e-2, rtol=1e-2)

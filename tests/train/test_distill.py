@@ -1,77 +1,117 @@
-"""The student learns, resumes and never loses its last good checkpoint."""
+"""A student learns a teacher's drawings, whoever the teacher is."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tiny_runs
 import torch
+from safetensors.torch import load_file, save_file
 
-from apdgan.alignment import TEMPLATE, boxes
-from apdgan.checkpoint import load
-from train.dataset import FIVE
-from train.distill import bce, dice, thin, train
+from apdgan.checkpoint import load, read_extra, save
+from apdgan.config import preset
+from apdgan.generator import HierarchicalGenerator
+from train import __main__ as program
+from train.dataset import open_pairs
+from train.distill import bce, dice, thin
+from train.watch import draw
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    photo = np.full((2, 512, 512, 3), 200, np.uint8)
-    drawing = np.full((2, 512, 512), 255, np.uint8)
-    for i in range(2):
-        for _ in range(30):
-            x, y = rng.integers(0, 470, 2)
-            photo[i, y : y + 12, x : x + 40] = 20
-            drawing[i, y : y + 12, x : x + 40] = 0
-    mesh = np.zeros((2, 478, 2), np.float32)
-    mesh[:, list(FIVE)] = TEMPLATE
-    path = tmp_path / "pairs.npz"
-    matte = np.full((2, 512, 512), 255, np.uint8)
-    np.savez(path, photo=photo, drawing=drawing, matte=matte, landmarks=mesh, name=np.array(["a", "b"]))
-    return path
+    return tiny_runs.write_pairs(tmp_path / "pairs", 2)
 
 
-def run(data: Path, out: Path, steps: int, lr: float = 3e-3) -> None:
-    train(
-        files=[data], out=out, name="lite", norm="batch", width=16, minutes=10, steps=steps, batch=2, lr=lr, seed=1,
-        strength=0.0, start=None, threads=1,
-    )  # fmt: skip
+def distill(tmp_path: Path, data: Path, *more: str, toml: str = "", steps: int = 1) -> int:
+    settings = tiny_runs.write_run(tmp_path / "run.toml", data, toml)
+    options = [word for text in more for word in ("--set", text)]
+    return program.main(["distill", str(settings), "--out", str(tmp_path / "run"), "--steps", str(steps), *options])
 
 
-def test_the_loss_falls_and_the_student_loads(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path / "run", 50)
-    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["fused"] < 0.6 * 3.0
-    assert lines[-1]["step"] == 50
-    student = load(tmp_path / "run" / "student.safetensors").eval()
-    with np.load(data) as file:
-        photo, drawing = file["photo"][:1], file["drawing"][:1]
-    x = torch.from_numpy(photo).permute(0, 3, 1, 2).float() / 127.5 - 1
-    with torch.inference_mode():
-        out = student(x, torch.from_numpy(boxes(TEMPLATE))[None], torch.ones(1, 1, 512, 512, dtype=torch.bool))
-    ink = out.fused[0, 0].numpy() < 0
-    both, either = (ink & (drawing[0] < 128)).sum(), (ink | (drawing[0] < 128)).sum()
-    assert both / either > 0.35  # all paper would be 0, all ink 0.05
+def log(tmp_path: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
 
 
-def test_a_stopped_run_goes_on(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path / "run", 3)
-    run(data, tmp_path / "run", 6)
-    from safetensors import safe_open
+@pytest.mark.slow
+def test_the_loss_falls_and_the_student_draws(tmp_path: Path, data: Path) -> None:
+    assert distill(tmp_path, data, "run.batch=2", "run.lr=3e-3", "model.width=16", steps=60) == 0
+    assert log(tmp_path)[-1]["step"] == 60
+    student = load(tmp_path / "run" / "student.safetensors")
+    pairs = list(open_pairs([data]))
+    for drawn, pair in zip(draw(student, pairs), pairs, strict=True):
+        assert pair.drawing is not None
+        ink, wanted = drawn < 128, pair.drawing < 128
+        assert (ink & wanted).sum() / (ink | wanted).sum() > 0.25  # all paper would be 0, all ink 0.1
 
-    with safe_open(tmp_path / "run" / "state.safetensors", "pt") as file:
-        assert file.metadata()["step"] == "6"
-        assert float(file.metadata()["spent_s"]) > 0
+
+def test_every_term_is_in_the_log_and_the_card_in_the_weights(tmp_path: Path, data: Path) -> None:
+    toml = "[loss]\nadversary = 0.05\n[consistency]\nweight = 1.0\n[card]\nlicence = 'free'\n"
+    assert distill(tmp_path, data, toml=toml) == 0
+    terms = log(tmp_path)[-1]
+    assert {"fused", "dice", "global", "foreground", "GLNose", "parts", "judge", "adversary", "steady"} <= terms.keys()
+    assert all(np.isfinite(value) for value in terms.values() if isinstance(value, float))
+    extra = read_extra(tmp_path / "run" / "student.safetensors")
+    assert extra["licence"] == "free"
+    assert extra["step"] == "1"
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(data: Path, tmp_path: Path) -> None:
-    run(data, tmp_path / "run", 2)
-    before = (tmp_path / "run" / "state.safetensors").read_bytes()
-    with pytest.raises(SystemExit, match="not finite"):
-        run(data, tmp_path / "run", 40, lr=1e30)
-    assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
+def test_half_precision_and_accumulated_gradients_train(tmp_path: Path, data: Path) -> None:
+    assert distill(tmp_path, data, "run.precision=bf16", "run.accumulate=2", toml="[loss]\nadversary = 0.05\n") == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["samples"] == 2
+    weights = load_file(tmp_path / "run" / "student.safetensors")
+    assert all(value.dtype == torch.float32 for value in weights.values() if value.is_floating_point())
+
+
+def test_a_checkpoint_teaches(tmp_path: Path, data: Path) -> None:
+    teacher = HierarchicalGenerator(preset("lite", width=8)).eval()
+    save(tmp_path / "teacher.safetensors", teacher)
+    for photo in (data / "data" / "train").glob("*.png"):  # there are no drawings but the teacher's
+        cv2.imwrite(str(photo), cv2.imread(str(photo))[:, :512])
+    assert distill(tmp_path, data, f"data.teacher={tmp_path / 'teacher.safetensors'}") == 0
+    drawn = sorted((tmp_path / "run" / "teacher").rglob("*.png"))
+    assert len(drawn) == 2
+    wanted = draw(teacher, list(open_pairs([data], drawings=False)))
+    for path, drawing in zip(drawn, wanted, strict=True):
+        assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), drawing)
+
+
+def test_the_drawing_teacher_says_what_it_needs(tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert distill(tmp_path, data, "data.teacher=npr") == 2
+    said = capsys.readouterr().err
+    assert "expected a face mesh" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "tensors", "run"])
+def test_a_run_starts_from_weights_of_any_kind(tmp_path: Path, data: Path, kind: str) -> None:
+    torch.manual_seed(5)
+    model = HierarchicalGenerator(preset("lite", width=8))
+    path = tmp_path / "start.safetensors"
+    if kind == "checkpoint":
+        save(path, model)
+    else:
+        prefix = "average." if kind == "run" else ""
+        save_file({prefix + key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    assert distill(tmp_path, data, f"model.start={path}", "run.lr=0.0", "loss.sharpen=[1, 0]") == 0
+    student = load(tmp_path / "run" / "student.safetensors").state_dict()
+    assert all(torch.equal(student[key], value) for key, value in model.named_parameters())
+
+
+def test_weights_that_do_not_fit_are_refused_unless_a_part_is_wanted(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "start.safetensors"
+    model = HierarchicalGenerator(preset("lite", width=16))
+    save(path, model)
+    assert distill(tmp_path, data, f"model.start={path}") == 2
+    said = capsys.readouterr().err
+    assert "start_partial = true" in said
+    assert "expected G." in said
+    assert distill(tmp_path, data, f"model.start={path}", "model.start_partial=true") == 0
 
 
 def test_losses_are_zero_for_the_target_itself() -> None:
