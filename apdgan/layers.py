@@ -160,7 +160,7 @@ class ShuffleUNet(nn.Module):
 class ShuffleFusion(nn.Module):
     """A cheap combining network at half size. It starts as "the darker of the two" and learns a correction.
 
-    Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, by ``config.crest`` times what it lacks.
+    Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, ``config.crest`` times what it lacks.
 
     Two maps (B, 2, H, W) -> (B, 1, H, W), all in [-1, 1]; H and W even.
     """

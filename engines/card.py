@@ -62,7 +62,7 @@ def write_card(path: Path, manifest: Manifest, facts: Facts, run: Run, *, pictur
             f"![drawings of {manifest.style}]({picture})" if picture else "",
             _licence(manifest, run),
             _making(run, command),
-            _figures(run, facts, manifest),
+            _figures(run, facts),
             "## Limits\n\nNot stated yet: say here what it draws badly.",
             MARK,
         ]
@@ -131,14 +131,16 @@ def _story(record: Mapping[str, Any]) -> str:
     return f"{', '.join(parts)}.{f' Ran on: {told}.' if told else ''}"
 
 
-def _figures(run: Run, facts: Facts, manifest: Manifest) -> str:
+def _figures(run: Run, facts: Facts) -> str:
     d = facts.against_eager
     same = (
         f"The file against the network it was exported from (ONNX Runtime, eager torch): at most {d.max} grey "
         f"level{'s' * (d.max != 1)} off, mean {d.mean:.5f}."
     )
-    bf16 = {None: "not measured", True: "the same drawing and faster", False: "not faster, or another drawing"}
-    tail = f"{same} OpenVINO bf16: {bf16[manifest.bf16_ok]} (`python -m engines.verify` measures it)."
+    tail = (
+        f"{same} Whether OpenVINO bf16 draws the same, and faster, is measured afterwards and recorded in the file: "
+        f"`python -m engines.verify {Path(facts.file).stem} --photos FOLDER --record`."
+    )
     if run.figures is None:
         return f"## Figures\n\n{_wrap(f'Not evaluated. {tail}')}"
     return f"## Figures\n\n{_table(read_figures(run.figures))}\n\n{_wrap(tail)}"

@@ -142,7 +142,7 @@ def sensor(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.u
     x = x + noise * np.float32(sigma)
     if rng.random() < 0.2:
         x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 0.9))), np.float32)
-    out = np.clip(x, 0, 255).round().astype(np.uint8)
+    out: NDArray[np.uint8] = np.clip(x, 0, 255).round().astype(np.uint8)
     if rng.random() < 0.6:
         ok, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 96))])
         if ok:
