@@ -97,7 +97,7 @@ class Gan:
         self.chamfer: ChamferLoss | None = None
         self._networks: dict[str, AuxiliaryNetworks] = {}
         for stage in config.stages:  # before a run begins, not hours later
-            self._chamfer(config.stage_table("loss", stage))
+            self.chamfer_of(config.stage_table("loss", stage))
 
     def phases(self) -> Sequence[Phase]:
         """The discriminators, then the generator."""
@@ -110,7 +110,7 @@ class Gan:
         """Open a stage's pairs and set its losses."""
         data = config.data
         self.loss = config.stage_table("loss", stage)
-        self.chamfer = self._chamfer(self.loss)
+        self.chamfer = self.chamfer_of(self.loss)
         pairs = open_data(config.stage_data(stage), drawings=data.teacher == "drawings")
         drawings = None if data.teacher == "drawings" else draw_all(data.teacher, pairs, config.out, self.world)
         change = Changes(
@@ -128,7 +128,8 @@ class Gan:
         generator.load_state_dict(average)
         return generator
 
-    def _chamfer(self, loss: GanLoss) -> ChamferLoss | None:
+    def chamfer_of(self, loss: GanLoss) -> ChamferLoss | None:
+        """The distance-transform loss that settings ask for. Raises ValueError for a mode or file that is none."""
         if loss.mode not in CHAMFERS:
             raise ValueError(f"[loss] mode: expected {', '.join(CHAMFERS)}, got {loss.mode!r}")
         if loss.mode == "none":
