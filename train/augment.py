@@ -144,6 +144,18 @@ def flatten(rng: np.random.Generator, x: Plane) -> Plane:
     return np.asarray(wide + detail * (keep + (1 - keep) * strong), np.float32)
 
 
+def beautify(rng: np.random.Generator, x: Plane) -> Plane:
+    """A phone's skin smoothing: edges weaker than a threshold melt, stronger ones stay. (H, W, 3) float32 0..255."""
+    size, half = x.shape[0], x.shape[0] // 2
+    small = cv2.resize(x, (half, half), interpolation=cv2.INTER_AREA)
+    sigma = float(rng.uniform(12, 40))
+    for _ in range(int(rng.integers(1, 3))):
+        small = cv2.bilateralFilter(small, 7, sigma, float(rng.uniform(2, 5)))
+    calm = cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
+    share = np.float32(rng.uniform(0.5, 1.0))
+    return np.asarray(x + (calm - x) * share, np.float32)
+
+
 def degrade(rng: np.random.Generator, x: Plane) -> Image:
     """Lens, sensor, codec: scale, blur, sharpening, noise, JPEG. x (H, W, 3) float32 0..255 -> uint8."""
     size = x.shape[0]
@@ -186,6 +198,8 @@ def augment(rng: np.random.Generator, sample: Sample, *, strength: float = 1.0) 
         photo = np.asarray(photo * alpha + background(rng, photo.shape[0]) * (1 - alpha), np.float32)
     if rng.random() < 0.4:
         photo = flatten(rng, photo)
+    if rng.random() < 0.25:
+        photo = beautify(rng, photo)
     degraded = degrade(rng, relight(rng, photo))
     matte = sample.matte
     if rng.random() < 0.3:

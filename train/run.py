@@ -63,6 +63,11 @@ class Run:
             optimizers=self.optimizers,
             facts=self.facts,
         )
+        latest, earliest = world.largest(self.progress.step, -self.progress.step)
+        if latest != -earliest:
+            raise RunError(
+                f"{config.out}: expected one run folder for all machines, got several; put it on a shared disk"
+            )
         world.same(task.networks.values())
         if config.run.compile:
             for network in task.networks.values():

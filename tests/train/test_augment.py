@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from train.augment import Sample, augment, background, degrade, flip, relight, shift
+from train.augment import Sample, augment, background, beautify, degrade, flatten, flip, relight, shift
+
+Soften = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
 
 def sample() -> Sample:
@@ -69,3 +73,22 @@ def test_strength_zero_leaves_the_photo_alone() -> None:
     out = augment(np.random.default_rng(1), sample(), strength=0.0)
     plain = sample().photo
     assert set(np.unique(out.photo)) <= set(np.unique(plain)) | {255}
+
+
+def edges(strength: float) -> np.ndarray:
+    """Vertical stripes of a period of 32 px about 128, (512, 512, 3) float32."""
+    wave = np.where(np.arange(512) // 16 % 2, 128 + strength, 128 - strength)
+    return np.broadcast_to(wave[None, :, None], (512, 512, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("soften", [flatten, beautify])
+@pytest.mark.parametrize("seed", range(4))
+def test_soft_light_and_skin_smoothing_weaken_faint_edges_more_than_strong_ones(soften: Soften, seed: int) -> None:
+    def kept(strength: float) -> float:
+        out = soften(np.random.default_rng(seed), edges(strength))
+        assert out.shape == (512, 512, 3)
+        assert out.dtype == np.float32
+        return float(out[128:384, 128:384].std()) / strength
+
+    assert kept(6) < 0.985
+    assert kept(6) < kept(90)

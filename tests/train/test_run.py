@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from train import __main__ as program
 from train import state
 from train.distill import Distill
+from train.distributed import World
 
 ROOT = Path(__file__).resolve().parents[2]
 NEVER = ("--set", "run.checkpoint_minutes=60")
@@ -203,6 +204,16 @@ def test_another_model_does_not_go_on_in_the_same_folder(
     distill(settings, tmp_path / "run", 1)
     assert distill(settings, tmp_path / "run", 2, "--set", "model.width=16") == 2
     assert "choose another [run] out" in capsys.readouterr().err
+
+
+def test_machines_that_do_not_share_the_run_folder_are_told(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    distill(settings, tmp_path / "run", 1)
+    # What the process of a machine that sees no checkpoint would answer.
+    monkeypatch.setattr(World, "largest", lambda _self, *own: [max(value, 0.0) for value in own])
+    assert distill(settings, tmp_path / "run", 2) == 2
+    assert "share its disk" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_told(settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
