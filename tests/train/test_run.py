@@ -213,7 +213,7 @@ def test_machines_that_do_not_share_the_run_folder_are_told(
     # What the process of a machine that sees no checkpoint would answer.
     monkeypatch.setattr(World, "largest", lambda _self, *own: [max(value, 0.0) for value in own])
     assert distill(settings, tmp_path / "run", 2) == 2
-    assert "share its disk" in capsys.readouterr().err
+    assert "put it on a shared disk" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_told(settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
