@@ -20,8 +20,14 @@ run: setup
 doctor: setup
 	@"$(VENV)/bin/python" run_stream.py --doctor
 
+# Two processes: the live program's native libraries and the trainer's do not outlive each other in one.
 test: setup-dev
+ifeq ($(strip $(ARGS)),)
+	"$(VENV_DEV)/bin/python" -m pytest --ignore=tests/train
+	"$(VENV_DEV)/bin/python" -m pytest tests/train
+else
 	"$(VENV_DEV)/bin/python" -m pytest $(ARGS)
+endif
 
 check: setup-dev
 	"$(VENV_DEV)/bin/python" -m ruff check .
