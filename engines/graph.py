@@ -12,6 +12,7 @@ import numpy as np
 
 from engines.errors import ModelError
 from engines.manifest import Manifest
+from engines.weights import HALF
 
 DOCUMENTATION = {
     "photo": "uint8 RGB, an aligned portrait",
@@ -22,7 +23,6 @@ DOCUMENTATION = {
 
 _MAC_OPERATORS = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _KERNEL_OPERATORS = ("Conv", "ConvTranspose")
-_HALF = ".half"
 _WORTH_HALVING = 1024
 """Elements; a smaller constant saves less than the node that widens it again costs."""
 
@@ -56,7 +56,7 @@ def gmac(model: Any) -> float:
 
 def parameters(model: Any) -> int:
     """Elements of every constant that a convolution or matrix product takes: kernels and biases."""
-    sizes = {tensor.name.removesuffix(_HALF): int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    sizes = {tensor.name.removesuffix(HALF): int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
     used = {name for node in model.graph.node if node.op_type in _MAC_OPERATORS for name in node.input}
     return sum(size for name, size in sizes.items() if name in used)
 
@@ -82,7 +82,7 @@ def store_halves(model: Any) -> None:
         with np.errstate(over="ignore"):
             half = array.astype(np.float16)
         if np.array_equal(half.astype(np.float32), array):
-            kept.append(numpy_helper.from_array(half, f"{tensor.name}{_HALF}"))
+            kept.append(numpy_helper.from_array(half, f"{tensor.name}{HALF}"))
             casts.append(
                 helper.make_node("Cast", [kept[-1].name], [tensor.name], f"{tensor.name}.cast", to=TensorProto.FLOAT)
             )

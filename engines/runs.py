@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.errors import ModelError
-from engines.manifest import NOT_STATED, says_non_commercial
+from engines.manifest import NOT_STATED, read_manifest, says_non_commercial
 
 CHECKPOINTS = ("student.safetensors", "generator.safetensors")
 STATED = ("style", "licence", "data", "data_rights", "version")
@@ -111,6 +111,10 @@ def licences_of(checkpoints: Iterable[Path], behind: frozenset[Path] = frozenset
     found = {}
     for path in checkpoints:
         if not path.exists() or path.resolve() in behind:
+            continue
+        if path.suffix == ".onnx":
+            licence = read_manifest(path).licence
+            found[str(path)] = "" if licence == NOT_STATED else licence
             continue
         setup = path.parent / "run.toml"
         config = _parsed(setup, tomllib.loads, _text(setup))

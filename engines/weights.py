@@ -1,4 +1,4 @@
-"""Weights of an exported network: their fingerprint, and the rounding by which a file stores them in half the bytes."""
+"""Weights of an exported network: their fingerprint, the rounding that halves a file, and the way back from a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engines.errors import ModelError
 
@@ -17,6 +21,10 @@ M = TypeVar("M", bound="nn.Module")
 
 _COUNTER = "num_batches_tracked"
 _FP16_MAX = 65504.0
+_NETWORK = "generator."
+"""Before the names of the network's own tensors in a graph."""
+HALF = ".half"
+"""After the name of a constant that a file stores in fp16."""
 
 
 def weights_sha256(state: Mapping[str, Any]) -> str:
@@ -80,3 +88,29 @@ def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:
         conv.bias = nn.Parameter((bias * scale + norm.bias.double()).float())
         shape = (1, -1, 1, 1) if transposed else (-1, 1, 1, 1)
         conv.weight.copy_((conv.weight.double() * scale.view(shape)).float())
+
+
+def read_kernels(path: Path) -> dict[str, NDArray[np.float32]]:
+    """The kernels and biases of an exported drawing model, by the names that its network has for them.
+
+    Norms are folded into the convolutions before them, whose bias, which the network lacks, is named like any other:
+    ``G.enter.0.weight`` and ``G.enter.0.bias``.
+
+    Raises:
+        ModelError: the file cannot be read, or is no drawing model of ours.
+    """
+    from engines.manifest import read_manifest
+
+    if read_manifest(path).kind != "drawing":
+        raise ModelError(f"{path}: expected a drawing model, got one of another kind")
+    import onnx
+    from onnx import numpy_helper
+
+    found = {}
+    for tensor in onnx.load(path).graph.initializer:
+        if not tensor.name.startswith(_NETWORK):
+            continue
+        name = tensor.name.removeprefix(_NETWORK).removesuffix(HALF)
+        name = name.replace(".weight_bias", ".bias")
+        found[name] = np.asarray(numpy_helper.to_array(tensor), np.float32)
+    return found

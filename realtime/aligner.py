@@ -1,7 +1,7 @@
 """From a tracked face to the drawing square: steadied, warped, with a person matte.
 
-The similarity that lays the square on the frame is filtered over time (One-Euro), so that a head at rest stands still
-in its square. Sizes are pixels of the 512 x 512 square unless a name says frame.
+The square is carried by the motion of the picture under it (:mod:`realtime.registration`), so that a head stands still
+in its square, whether it rests or moves. Sizes are pixels of the 512 x 512 square unless a name says frame.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
 from realtime.core import Face, Frame, Matter, Portrait
+from realtime.registration import Pull, Registration
 from realtime.smoothing import RESET_S, OneEuro
 
 MESH_TO_FIVE = (468, 473, 4, 61, 291)
@@ -29,13 +30,11 @@ _CHANGE_SIDE = 32
 class _State:
     """What is remembered of one face."""
 
-    place: OneEuro
+    place: Registration
     points: OneEuro
     seen: float = 0.0
     as_is: bool | None = None
     """The picture is already aligned, so it is not warped; decided when the face is first seen."""
-    unit: float = 0.0
-    """Side of the square when the face was first seen, frame px."""
     matte: NDArray[np.uint8] | None = None
     matte_photo: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     matte_age: int = 0
@@ -50,8 +49,7 @@ class Aligner:
         matter: Matter | None,
         matte_every: int = 2,
         matte_change: float = 8.0,
-        min_cutoff_hz: float = 0.8,
-        beta: float = 40.0,
+        pull: Pull | None = None,
         points_min_cutoff_hz: float = 3.0,
         points_beta: float = 0.05,
     ) -> None:
@@ -60,15 +58,14 @@ class Aligner:
             matter: makes person mattes; None takes the whole frame for person.
             matte_every: a matte serves so many frames in a row while its face's photo changes little.
             matte_change: mean change of the photo, in grey levels at 32 x 32, that asks for a new matte at once.
-            min_cutoff_hz: cutoff of the square's position (in square widths), log scale and angle (rad) at rest, Hz.
-            beta: Hz gained for each square width, e-fold or radian a second.
+            pull: how the square is drawn towards the landmarks, where they part.
             points_min_cutoff_hz: cutoff of the five points within the square at rest, Hz.
             points_beta: Hz gained for each pixel a second.
         """
         self._matter = matter
         self._matte_every = max(1, matte_every)
         self._matte_change = matte_change
-        self._place = (min_cutoff_hz, beta)
+        self._pull = pull or Pull()
         self._points = (points_min_cutoff_hz, points_beta)
         self._states: dict[int, _State] = {}
 
@@ -92,7 +89,7 @@ class Aligner:
                 continue
             state = self._states.setdefault(face.id, self._new_state())
             state.seen = now
-            matrix = self._steady(state, fitted, now, width, height)
+            matrix = self._steady(state, frame.image, fitted, now)
             found.append((state, face, matrix, state.points(transform(matrix, points), now)))
         photos = [warp(frame.image, matrix) for _, _, matrix, _ in found]
         mattes = self._mattes([state for state, *_ in found], photos)
@@ -109,7 +106,7 @@ class Aligner:
 
     def _new_state(self) -> _State:
         return _State(
-            place=OneEuro(min_cutoff_hz=self._place[0], beta=self._place[1]),
+            place=Registration(self._pull),
             points=OneEuro(min_cutoff_hz=self._points[0], beta=self._points[1]),
         )
 
@@ -118,23 +115,17 @@ class Aligner:
         self._states = dict(sorted(recent.items(), key=lambda item: item[1].seen)[-MOST_FACES:])
 
     def _steady(
-        self, state: _State, fitted: NDArray[np.float64], now: float, width: int, height: int
+        self, state: _State, image: NDArray[np.uint8], fitted: NDArray[np.float64], now: float
     ) -> NDArray[np.float64]:
-        """The filtered matrix, frame -> square; the identity for a picture that is aligned already."""
+        """The steadied matrix, frame -> square; the identity for a picture that is aligned already."""
         if state.as_is is None:
-            state.as_is = is_aligned(fitted, width, height)
+            state.as_is = is_aligned(fitted, *image.shape[1::-1])
         if state.as_is:
             # A clip may leave the place that it started in; twice the tolerance keeps it from switching to and fro.
             corners = np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)], dtype=np.float64)
             away = np.linalg.norm(transform(fitted, corners) - corners, axis=1).max()
             state.as_is = bool(away <= 2 * ALIGNED_TOLERANCE)
-        if state.as_is:
-            return np.eye(2, 3)
-        side, angle, centre = _square_on_frame(fitted)
-        # Positions in square widths: a face near the camera may tremble by more pixels than one far away.
-        state.unit = state.unit or side
-        steady = state.place(np.array([*(centre / state.unit), math.log(side), angle]), now)
-        return _matrix(math.exp(steady[2]), float(steady[3]), steady[:2] * state.unit)
+        return np.eye(2, 3) if state.as_is else state.place(image, fitted, now)
 
     def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """One matte for each face, made anew in one batch for those that need it."""
@@ -198,20 +189,6 @@ def cut_to_frame(matte: NDArray[np.uint8], matrix: NDArray[np.float64], width: i
     corners = np.clip(transform(matrix, frame) * 16, -(2.0**30), 2.0**30)
     cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), (255,), shift=4)
     return np.minimum(matte, inside)
-
-
-def _square_on_frame(matrix: NDArray[np.float64]) -> tuple[float, float, NDArray[np.float64]]:
-    """Side (frame px), angle (rad) and centre (frame px) of the square that a similarity cuts out."""
-    back = invert(matrix)
-    side = math.hypot(back[0, 0], back[1, 0]) * SIZE
-    return side, math.atan2(back[1, 0], back[0, 0]), transform(back, np.array([[SIZE / 2, SIZE / 2]]))[0]
-
-
-def _matrix(side: float, angle: float, centre: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The similarity, frame -> square, for a side, angle and centre of the square on the frame."""
-    k = side / SIZE
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]) * k
-    return invert(np.hstack([turn, (centre - turn @ np.full(2, SIZE / 2))[:, None]]))
 
 
 def _look(photo: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -43,14 +43,14 @@ class OneEuro:
             self._value, self._speed = np.array(value, dtype=np.float64), np.zeros(np.shape(value))
         elif step > 0:  # the same instant twice adds nothing
             speed = (value - self._value) / step
-            self._speed = self._speed + _share(self._speed_cutoff, step) * (speed - self._speed)
+            self._speed = self._speed + share(self._speed_cutoff, step) * (speed - self._speed)
             cutoff = self._min_cutoff + self._beta * float(np.linalg.norm(self._speed))
-            self._value = self._value + _share(cutoff, step) * (value - self._value)
+            self._value = self._value + share(cutoff, step) * (value - self._value)
         self._time = time
         return self._value
 
 
-def _share(cutoff_hz: float, step_s: float) -> float:
+def share(cutoff_hz: float, step_s: float) -> float:
     """Weight of the new value in a first-order low-pass."""
     return 1 / (1 + 1 / (2 * math.pi * cutoff_hz * step_s))
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from apdgan.config import preset
 from train.config import RunConfig, read_config
 from train.distributed import World
 from train.run import Run
@@ -50,8 +49,8 @@ def train(command: str, build: Callable[[RunConfig, World], Task], config: RunCo
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         torch.manual_seed(config.run.seed)
-        model = preset(config.model.preset, norm=config.model.norm, width=config.model.width)
-        run = Run(build(config, world), config, world, command=command, facts={"model": json.dumps(model.to_dict())})
+        facts = {"model": json.dumps(config.model.network().to_dict())}
+        run = Run(build(config, world), config, world, command=command, facts=facts)
         return run.go()
     except torch.OutOfMemoryError:
         raise ValueError(

@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from apdgan.config import ModelConfig, preset
 from train.toml import overridden, override, table
 
 OWN = ("run", "model", "data", "card")
@@ -80,10 +81,18 @@ class ModelTable:
     preset: str = "lite"
     norm: str | None = None
     width: int | None = None
+    crest: float | None = None
+    """Of the narrow presets' fusion, see :class:`apdgan.config.FusionConfig`: 0 lets lines be as broad as they were
+    taught; None: the preset's own."""
     start: str | None = None
-    """Weights to start from: a checkpoint, a run folder's state.safetensors, or a file of bare tensors."""
+    """Weights to start from: a checkpoint, a run folder's state.safetensors, a file of bare tensors, or a model file
+    (``models/lite.onnx``) of the same preset and width."""
     start_partial: bool = False
     """Take from ``start`` what fits, leave the rest as it is initialised."""
+
+    def network(self) -> ModelConfig:
+        """What is to be built. Raises ValueError for a preset, norm or crest that is none."""
+        return preset(self.preset, norm=self.norm, width=self.width, crest=self.crest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,13 @@ import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from apdgan.config import preset
 from apdgan.discriminator import frozen
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 from apdgan.layers import ShuffleFusion
@@ -28,10 +27,10 @@ from train.command import add_run_arguments, run_command
 from train.config import RunConfig, StageTable
 from train.distributed import World, shared_mean
 from train.samples import Samples, open_data
-from train.state import start_from
 from train.task import Pass, Phase, Terms
 from train.teacher import draw_all
 from train.turning import Changes
+from train.unfolding import start_generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +78,17 @@ def dice(x: Tensor, ink: Tensor) -> Tensor:
     return (1 - (2 * both + 1) / (total + 1)).mean()
 
 
+def grown(x: Tensor, side: int) -> Tensor:
+    """The largest within a square of ``side`` px around each pixel, no gradient. (B, 1, H, W) float32."""
+    if x.device.type != "cpu":
+        return F.max_pool2d(x, side, 1, side // 2)
+    kernel = np.ones((side, side), np.uint8)  # torch takes thirty times as long on a CPU
+    return torch.from_numpy(np.stack([cv2.dilate(one[0], kernel) for one in x.numpy()]))[:, None]
+
+
 def thin(ink: Tensor) -> Tensor:
     """Ink of strokes narrower than about 5 px: what is left of it without its solid masses. (B, 1, H, W) 0..1."""
-    solid = F.max_pool2d(-F.max_pool2d(-ink, 5, 1, 2), 9, 1, 4)
+    solid = grown(-grown(-ink, 5), 9)
     return ink * (1 - solid)
 
 
@@ -98,8 +105,8 @@ def losses(
     # Thin lines are few: pixels on or beside ink count more than open paper, and the lines themselves more than what is
     # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
     lines = thin(ink)
-    beside = F.max_pool2d(lines, 3, 1, 1) - lines
-    near = 1 + 2 * F.max_pool2d(ink, 7, 1, 3) + thin_weight * lines - 2 * slack * beside
+    beside = grown(lines, 3) - lines
+    near = 1 + 2 * grown(ink, 7) + thin_weight * lines - 2 * slack * beside
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
@@ -125,11 +132,14 @@ class Distill:
         """Builds the student on the world's device. Raises ValueError for a preset or a start that does not fit."""
         model = config.model
         self.world, self.seed = world, config.run.seed
-        self.student = HierarchicalGenerator(preset(model.preset, norm=model.norm, width=model.width))
-        if model.start:
-            start_from(self.student, Path(model.start), partial=model.start_partial)
-        self.student.to(world.device)
+        self.student = HierarchicalGenerator(model.network())
         self.loss: DistillLoss = config.extra["loss"]
+        if model.start:
+            start_generator(self.student, config)
+            if model.start.endswith(".onnx") and isinstance(self.student.GCombine, ShuffleFusion):
+                gain, lighten = self.loss.sharpen  # a model file's last step is sharp already
+                self.student.GCombine.sharpen(1 / gain, -lighten * gain)
+        self.student.to(world.device)
         self.networks: Mapping[str, nn.Module] = {"student": self.student}
         self.judge = Adversary().to(world.device) if self._uses_judge(config) else None
         if self.judge is not None:

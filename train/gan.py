@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from apdgan.auxiliary import AuxiliaryNetworks, load_auxiliary
 from apdgan.chamfer import ExactChamfer, NetworkChamfer
-from apdgan.config import preset
 from apdgan.discriminator import HierarchicalDiscriminator, load_discriminator
 from apdgan.distance import distance_maps
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator, init_weights
@@ -35,6 +34,7 @@ from train.state import start_from
 from train.task import Pass, Phase, Terms
 from train.teacher import draw_all
 from train.turning import ROTATE_DEGREES, SCALE, Changes
+from train.unfolding import start_generator
 
 CHAMFERS = ("none", "network", "exact")
 
@@ -80,11 +80,11 @@ class Gan:
         """Builds the networks on the world's device. Raises ValueError for settings or files that do not fit."""
         model, judge = config.model, config.extra["discriminator"]
         self.world = world
-        self.generator = HierarchicalGenerator(preset(model.preset, norm=model.norm, width=model.width))
+        self.generator = HierarchicalGenerator(model.network())
         if model.preset == "paper":
             self.generator.apply(init_weights)
         if model.start:
-            start_from(self.generator, Path(model.start), partial=model.start_partial)
+            start_generator(self.generator, config)
         self.discriminator = _discriminator(judge)
         self.networks: Mapping[str, nn.Module] = {
             "generator": self.generator.to(world.device),

@@ -175,7 +175,7 @@ def test_a_head_that_turns_upside_down_does_not_spin() -> None:
     for index, degrees in enumerate(range(150, 211, 3)):
         landmarks = turned(TEMPLATE, degrees=degrees, size=300, x=320, y=240)
         one = aligner.align(textured(640, 480, index=index), [Face(id=0, landmarks=landmarks, confidence=1.0)])[0]
-        assert np.abs(one.landmarks - TEMPLATE).max() < 25
+        assert np.abs(one.landmarks - TEMPLATE).max() < 40
 
 
 def test_a_face_that_was_gone_for_long_starts_where_it_is() -> None:
