@@ -58,8 +58,13 @@ class NetworkChamfer:
         return ink.float(), paper.float()
 
 
+UNIT_PX = 200.0
+"""What counts as distance 1 in :class:`ExactChamfer`. The paper's maps are over their own maximum, which on portraits at
+512 is about this: so its factor 0.1 suits both."""
+
+
 class ExactChamfer:
-    """The same two sums by :func:`apdgan.distance.soft_distance`, over distances up to ``reach_px``, as a share of it.
+    """The same two sums by :func:`apdgan.distance.soft_distance`, over distances up to ``reach_px``.
 
     d(wanted, drawn): from each pixel of the wanted drawing's lines to what is drawn. d(drawn, wanted): from all that
     is drawn, weighted with how dark it is (how light, for white lines), to the wanted drawing. Distances stop
@@ -95,7 +100,7 @@ class ExactChamfer:
         return first / len(drawn), second / len(drawn)
 
     def _distance(self, ink: Tensor) -> Tensor:
-        return soft_distance(ink, reach_px=self.reach_px, stride=self.stride) / self.reach_px
+        return soft_distance(ink, reach_px=self.reach_px, stride=self.stride) / UNIT_PX
 
     def _per_cell(self, x: Tensor) -> Tensor:
         """Sum over each cell."""

@@ -7,8 +7,10 @@ that much. The same small generator then learns from the same samples with the p
 distance-transform loss in each of its forms, and draws held-out photos, whose drawings are not moved. Told are the
 mean ink F1 at 2 px, outline F1 at 1.5 px, chamfer distance and coverage over those pictures.
 
-An arm is a name of ``ARMS`` or ``NAME:WEIGHT``, which puts another weight in place of the paper's 0.1. Each arm's
-generator is kept in ``--work``, and an arm that is there is not trained again.
+An arm is a name of ``ARMS`` or ``NAME:WEIGHT``, which puts another weight in place of the paper's 0.1. Chance has its
+part in so short a training, so every arm is trained once for each of ``--seeds``: other movements, other starting
+weights, another order of pictures; the seeds' own figures are told beside their mean. Each generator is kept in
+``--work``, and one that is there is not trained again.
 """
 
 from __future__ import annotations
@@ -155,29 +157,41 @@ def measure(generator: HierarchicalGenerator, pairs: Pairs, most: int) -> dict[s
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
-def file_of(arm: str, work: Path, suffix: str) -> Path:
-    """A file of an arm."""
-    return work / (arm.replace(":", "-").replace("+", "-both") + suffix)
+def file_of(arm: str, seed: int, work: Path, suffix: str) -> Path:
+    """A file of an arm with a seed."""
+    return work / f"{arm.replace(':', '-').replace('+', '-both')}-seed{seed}{suffix}"
 
 
-def picture(arms: Sequence[str], work: Path, photos: Sequence[Path]) -> NDArray[np.uint8]:
+def picture(arms: Sequence[str], seed: int, work: Path, photos: Sequence[Path]) -> NDArray[np.uint8]:
     """What each arm makes of prepared photos."""
     pairs = open_pairs(photos, drawings=False)
-    generators = [checkpoint.load(file_of(arm, work, ".safetensors")) for arm in arms]
+    generators = [checkpoint.load(file_of(arm, seed, work, ".safetensors")) for arm in arms]
     rows = [[p.photo, *(draw(g, p.photo, p.points, p.matte) for g in generators)] for p in pairs]
     return sheet(rows, ("photo", *arms), side=384)
 
 
 def run_arm(arm: str, args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
-    """Train and measure an arm, or read what an earlier call left."""
-    record = file_of(arm, args.work, ".json")
+    """Train and measure an arm with one seed, or read what an earlier call left."""
+    record = file_of(arm, setting.seed, args.work, ".json")
     if record.exists():
         return dict(json.loads(record.read_text(encoding="utf-8")))
     generator, seconds = train(arm, open_pairs(args.train), setting, args.auxiliary)
-    checkpoint.save(file_of(arm, args.work, ".safetensors"), generator)
-    result = {"arm": arm, "cpu_s_step": round(seconds, 3), **measure(generator, open_pairs(args.held_out), args.most)}
+    checkpoint.save(file_of(arm, setting.seed, args.work, ".safetensors"), generator)
+    figures = measure(generator, open_pairs(args.held_out), args.most)
+    result = {"arm": arm, "seed": setting.seed, "cpu_s_step": round(seconds, 3), **figures}
     record.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
+
+
+def over_seeds(arms: Sequence[dict[str, Any]], name: str, key: str) -> list[float]:
+    """A figure of an arm by its seeds."""
+    return [float(one[key]) for one in arms if one["arm"] == name]
+
+
+def cell(values: Sequence[float], digits: int) -> str:
+    """Their mean, and each."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({', '.join(f'{v:.{digits}f}' for v in values)})"
 
 
 def table(result: dict[str, Any]) -> str:
@@ -193,12 +207,27 @@ def table(result: dict[str, Any]) -> str:
         "| loss | ink F1 at 2 px | outline F1 at 1.5 px | chamfer, px | ink coverage, % | CPU s / step |",
         "|---|---|---|---|---|---|",
     ]
-    for one in result["arms"]:
-        lines.append(
-            f"| {one['arm']} | {one['ink_f1']:.3f} | {one['outline_f1']:.3f} | {one['chamfer']:.2f} | "
-            f"{100 * one['coverage']:.1f} | {one['cpu_s_step']:.2f} |"
-        )
+    arms = result["arms"]
+    for name in dict.fromkeys(one["arm"] for one in arms):
+        told = [cell(over_seeds(arms, name, key), n) for key, n in (("ink_f1", 3), ("outline_f1", 3), ("chamfer", 2))]
+        told.append(cell([100 * v for v in over_seeds(arms, name, "coverage")], 1))
+        told.append(f"{np.mean(over_seeds(arms, name, 'cpu_s_step')):.2f}")
+        lines.append(f"| {name} | {' | '.join(told)} |")
+    if len({one["seed"] for one in arms}) > 1:
+        lines += ["", "Mean over the seeds, and in brackets each."]
+    if errors := result["auxiliary"]:
+        lines += ["", "The four networks on held-out drawings, against the exact transform, as the loss asks them:", ""]
+        lines += ["| " + " | ".join(errors) + " |", "|" + "---|" * len(errors)]
+        lines += ["| " + " | ".join(f"{value:.2f}" for value in errors.values()) + " |"]
     return "\n".join(lines) + "\n"
+
+
+def errors_of(auxiliary: Path | None) -> dict[str, float]:
+    """What ``train auxiliary`` measured of its networks, where it did."""
+    record = auxiliary.with_name("auxiliary.json") if auxiliary else None
+    if record is None or not record.is_file():
+        return {}
+    return dict(json.loads(record.read_text(encoding="utf-8"))["training"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -212,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--most", type=int, default=80, help="held-out pictures that are measured")
     parser.add_argument("--show", type=Path, nargs="+", help="prepared photos that all arms draw for the picture")
     parser.add_argument("--out", type=Path, help="write a dated .md and .json, and the picture, into this folder")
@@ -220,15 +249,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
-    setting = Setting(width=args.width, steps=args.steps, batch=args.batch, lr=args.lr, seed=args.seed)
+    shared = {"width": args.width, "steps": args.steps, "batch": args.batch, "lr": args.lr}
     try:
         sizes = {"pairs": len(open_pairs(args.train)), "held_out": min(args.most, len(open_pairs(args.held_out)))}
-        arms = [run_arm(arm, args, setting) for arm in args.arms]
+        arms = [run_arm(arm, args, Setting(**shared, seed=seed)) for seed in args.seeds for arm in args.arms]
     except (ValueError, OSError) as error:
         print(f"dt_loss: {error}", file=sys.stderr)
         return 2
-    shared = {name: getattr(setting, name) for name in Setting.__dataclass_fields__}
     result: dict[str, Any] = {"machine": machine.describe(), "setting": shared, **sizes, "arms": arms}
+    result["auxiliary"] = errors_of(args.auxiliary)
     print(table(result))
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -236,7 +265,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
         if args.show:
-            Image.fromarray(picture(args.arms, args.work, args.show)).save(stem.with_suffix(".png"), optimize=True)
+            page = picture(args.arms, args.seeds[0], args.work, args.show)
+            Image.fromarray(page).save(stem.with_suffix(".png"), optimize=True)
     return 0
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
 from realtime.core import Face, Frame, Matter, Portrait
+from realtime.matting import SteadyMatte
 from realtime.registration import Pull, Registration
 from realtime.smoothing import RESET_S, OneEuro
 
@@ -35,6 +36,7 @@ class _State:
     seen: float = 0.0
     as_is: bool | None = None
     """The picture is already aligned, so it is not warped; decided when the face is first seen."""
+    steady: SteadyMatte = field(default_factory=SteadyMatte)
     matte: NDArray[np.uint8] | None = None
     matte_photo: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     matte_age: int = 0
@@ -141,7 +143,9 @@ class Aligner:
         if due:
             fresh = self._matter.matte(np.stack([photos[index] for index in due]))
             for index, matte in zip(due, fresh, strict=True):
-                states[index].matte, states[index].matte_photo, states[index].matte_age = matte, looks[index], 0
+                state = states[index]
+                state.matte = state.steady(photos[index], matte)
+                state.matte_photo, state.matte_age = looks[index], 0
         return [state.matte for state in states if state.matte is not None]
 
 

@@ -148,9 +148,9 @@ def _motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Matrix | Non
     start = cv2.goodFeaturesToTrack(before, _POINTS, 0.002, 5, mask=_HEAD, blockSize=5)
     if start is None or len(start) < _LEAST:
         return None
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
+    until = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
     end, found, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, start, None, winSize=(17, 17), maxLevel=3, criteria=criteria
+        before, after, start, start.copy(), winSize=(17, 17), maxLevel=3, criteria=until
     )
     kept = found[:, 0] == 1
     here, there = start[kept, 0].astype(np.float64), end[kept, 0].astype(np.float64)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 CROP = 256
 """Side of the random crop that is judged, px."""
@@ -34,27 +33,14 @@ class Adversary(nn.Module):
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr, betas=(0.5, 0.99))
 
     def forward(self, photo: Tensor, drawing: Tensor) -> Tensor:
-        score: Tensor = self.layers(torch.cat([photo, drawing], 1))
-        return score.float()
+        return self.layers_of(photo, drawing)[-1].float()
 
-    def judge(self, photo: Tensor, drawn: Tensor, wanted: Tensor) -> Tensor:
-        """One learning step of the judge; returns what the student should lower.
-
-        Args:
-            photo: (B, 3, 512, 512) float in [-1, 1].
-            drawn: (B, 1, 512, 512) float in [-1, 1], the student's, with its gradient.
-            wanted: (B, 1, 512, 512) float in [-1, 1], the teacher's.
-        """
-        y, x = (int(v) for v in torch.randint(0, photo.shape[-1] - CROP + 1, (2,)))
-        photo, drawn, wanted = (t[..., y : y + CROP, x : x + CROP] for t in (photo, drawn, wanted))
-        real, fake = self(photo, wanted), self(photo, drawn.detach())
-        loss = 0.5 * (F.mse_loss(real, torch.ones_like(real)) + F.mse_loss(fake, torch.zeros_like(fake)))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        for parameter in self.parameters():
-            parameter.requires_grad_(False)
-        believed = self(photo, drawn)
-        for parameter in self.parameters():
-            parameter.requires_grad_(True)
-        return F.mse_loss(believed, torch.ones_like(believed))
+    def layers_of(self, photo: Tensor, drawing: Tensor) -> list[Tensor]:
+        """What each activation is, then the score: finer to coarser."""
+        x = torch.cat([photo, drawing], 1)
+        seen = []
+        for layer in self.layers:
+            x = layer(x)
+            if isinstance(layer, nn.LeakyReLU):
+                seen.append(x)
+        return [*seen, x]

@@ -46,6 +46,13 @@ class DistillLoss:
     """How much more the pixels of thin lines weigh: more draws faint lines (jaw, nose) sooner, and wider."""
     slack: float = 0.0
     """0 to 1: how far the pixels right beside a thin line are spared, so that a line half a pixel off is no fault."""
+    pixel: float = 1.0
+    """Factor of the pixelwise terms. Below 1 for hands that hatch: no two strokes of theirs lie where one would expect
+    them, and a network held to every pixel draws their mean, which is grey."""
+    tone: float = 0.0
+    """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
+    matching: float = 0.0
+    """Weight of what the judge sees in both drawings, layer by layer (pix2pixHD, Wang et al., CVPR 2018, 3.2)."""
     weight_decay: float = 1e-3
 
 
@@ -123,6 +130,12 @@ def losses(
     return terms
 
 
+def tone(x: Tensor, ink: Tensor) -> Tensor:
+    """Mean difference of how dark squares of 8 and of 32 px are. x (B, 1, H, W) in [-1, 1], ink 0..1."""
+    off = (1 - x.float()) / 2 - ink
+    return F.avg_pool2d(off, 8).abs().mean() + F.avg_pool2d(off, 32).abs().mean()
+
+
 class Distill:
     """The task of the shared loop (:class:`train.task.Task`)."""
 
@@ -152,8 +165,8 @@ class Distill:
 
     @staticmethod
     def _uses_judge(config: RunConfig) -> bool:
-        stages = [stage.loss.get("adversary", config.extra["loss"].adversary) for stage in config.stages]
-        return any(stages)
+        tables = [config.stage_table("loss", stage) for stage in config.stages]
+        return any(table.adversary or table.matching for table in tables)
 
     def phases(self) -> Sequence[Phase]:
         """The judge, where there is one, then the student."""
@@ -229,14 +242,26 @@ class Distill:
             nan = out.fused.sum()
             return nan, {"fused": nan}
         terms = losses(out, batch.ink, batch.corners, batch.fg, thin_weight=self.loss.thin, slack=self.loss.slack)
-        if self.judge is not None and self.loss.adversary:
-            with frozen(self.judge), one.autocast():
-                believed = self.judge(*self._crop(one, self._inked(out.fused)))
-            terms["adversary"] = self.loss.adversary * F.mse_loss(believed, torch.ones_like(believed))
+        terms = {name: self.loss.pixel * term for name, term in terms.items()}
+        if self.loss.tone:
+            terms["tone"] = self.loss.tone * tone(self._inked(out.fused), batch.ink)
+        if self.judge is not None and (self.loss.adversary or self.loss.matching):
+            terms |= self._believed(one, out.fused)
         if "steady" in one.memory:
             steady, later = one.memory["steady"]
             terms["steady"] = steady.term(out.fused[: later.count], every.fused[count:], later)
         return torch.stack(list(terms.values())).sum(), terms
+
+    def _believed(self, one: Pass, drawn: Tensor) -> Terms:
+        """What the judge asks of the student."""
+        assert self.judge is not None
+        with frozen(self.judge), one.autocast():
+            *layers, score = self.judge.layers_of(*self._crop(one, self._inked(drawn)))
+            with torch.no_grad():
+                *wanted, _ = self.judge.layers_of(*self._crop(one, one.batch.drawing))
+        apart = [F.l1_loss(a.float(), b.float()) for a, b in zip(layers, wanted, strict=True)]
+        terms = {"adversary": self.loss.adversary * F.mse_loss(score.float(), torch.ones_like(score.float()))}
+        return terms | {"matching": self.loss.matching * torch.stack(apart).mean()}
 
     def _inked(self, drawing: Tensor) -> Tensor:
         """A drawing as :meth:`export` makes it."""

@@ -17,7 +17,7 @@ from apdgan.config import preset
 from apdgan.generator import HierarchicalGenerator
 from train import __main__ as program
 from train.dataset import open_pairs
-from train.distill import bce, dice, thin
+from train.distill import bce, dice, thin, tone
 from train.watch import draw
 
 
@@ -127,3 +127,33 @@ def test_solid_masses_are_no_lines() -> None:
     ink[..., 50:52, 5:60] = 1
     assert float(thin(ink)[..., 10:40, 10:40].sum()) == 0
     assert float(thin(ink)[..., 50:52, 5:60].mean()) == 1
+
+
+def test_tone_is_about_how_dark_it_is_not_where_the_strokes_lie() -> None:
+    ink = torch.zeros(1, 1, 64, 64)
+    ink[..., ::4] = 1
+    moved, paler, grey = torch.roll(ink, 2, -1), ink.clone(), torch.full_like(ink, 0.25)
+    paler[..., ::8] = 0
+    assert float(tone(1 - 2 * moved, ink)) == 0
+    assert float(tone(1 - 2 * grey, ink)) == 0
+    assert float(tone(1 - 2 * paler, ink)) == pytest.approx(2 / 8)
+
+
+def test_a_hand_that_hatches_is_taught_by_tone_and_by_what_the_judge_sees(tmp_path: Path, data: Path) -> None:
+    plain = ["run.workers=0", "loss.adversary=0.5"]
+    assert distill(tmp_path, data, *plain) == 0
+    before = log(tmp_path)[-1]
+    (tmp_path / "run").rename(tmp_path / "plain")
+    assert distill(tmp_path, data, *plain, "loss.pixel=0.25", "loss.tone=2.0", "loss.matching=3.0") == 0
+    terms = log(tmp_path)[-1]
+    assert terms["fused"] == pytest.approx(0.25 * before["fused"])
+    assert terms["adversary"] == pytest.approx(before["adversary"])
+    assert terms["tone"] > 0
+    assert terms["matching"] > 0
+    assert "tone" not in before
+
+
+def test_matching_needs_a_judge_and_gets_one(tmp_path: Path, data: Path) -> None:
+    assert distill(tmp_path, data, "loss.matching=1.0") == 0
+    assert log(tmp_path)[-1]["matching"] > 0
+    assert log(tmp_path)[-1]["adversary"] == 0

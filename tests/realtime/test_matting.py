@@ -1,0 +1,68 @@
+"""Mattes over time."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from realtime.matting import SteadyMatte
+
+SHAPE = (512, 512)
+
+
+def photo(seed: int = 0, level: int = 0) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(40, 200, (32, 32, 3), dtype=np.uint8)
+    return np.clip(cv2.resize(noise, SHAPE, interpolation=cv2.INTER_LINEAR).astype(int) + level, 0, 255).astype(
+        np.uint8
+    )
+
+
+def person(radius: int) -> NDArray[np.uint8]:
+    disc = cv2.circle(np.zeros(SHAPE, np.uint8), (256, 256), radius, (255,), -1)
+    return np.asarray(cv2.GaussianBlur(disc, (0, 0), 3), np.uint8)
+
+
+def test_the_first_matte_passes_as_it_is() -> None:
+    assert np.array_equal(SteadyMatte()(photo(), person(150)), person(150))
+
+
+def test_a_border_that_wavers_over_a_still_photo_is_calmed() -> None:
+    rng, steady, raw, out = np.random.default_rng(0), SteadyMatte(), [], []
+    for _ in range(30):
+        noisy = np.clip(photo() + rng.normal(0, 4, (*SHAPE, 3)), 0, 255).astype(np.uint8)
+        fresh = person(int(150 + rng.integers(-6, 7)))
+        raw.append(int((fresh >= 128).sum()))
+        out.append(int((steady(noisy, fresh) >= 128).sum()))
+    assert np.abs(np.diff(out)).mean() < 0.25 * np.abs(np.diff(raw)).mean()
+
+
+def test_where_the_photo_changes_the_new_matte_is_taken_at_once() -> None:
+    steady = SteadyMatte()
+    steady(photo(), person(150))
+    assert np.array_equal(steady(photo(1), person(60)) >= 128, person(60) >= 128)
+
+
+def test_a_hand_that_comes_in_changes_the_matte_there_and_nowhere_else() -> None:
+    steady, before = SteadyMatte(), person(120)
+    steady(photo(), before)
+    now, fresh = photo(), before.copy()
+    now[380:512, 380:512] = photo(1)[380:512, 380:512]
+    fresh[400:512, 400:512], fresh[:40, :40] = 255, 255
+    got = steady(now, fresh)
+    assert (got[420:, 420:] == 255).all()
+    assert got[:30, :30].max() < 64
+
+
+@pytest.mark.parametrize("level", [-25, 25])
+def test_a_lamp_that_changes_is_no_movement(level: int) -> None:
+    steady = SteadyMatte()
+    steady(photo(), person(150))
+    assert (steady(photo(level=level), person(60))[256, 350:390] > 200).all()
+
+
+def test_a_wrong_matte_does_not_last() -> None:
+    steady = SteadyMatte()
+    steady(photo(), person(60))
+    for _ in range(30):
+        got = steady(photo(), person(150))
+    assert np.abs(got.astype(int) - person(150)).max() < 12
