@@ -99,7 +99,9 @@ def lay_in_scene(page: Gray, drawings: Sequence[Drawing], frame: Frame, view: Vi
     height, width = frame.image.shape[:2]
     left, top, right, bottom = view.area(page.shape, frame)
     opacity = max((drawing.opacity for drawing in drawings), default=0.0)
-    page[top:bottom, left:right] = 255 - np.asarray(cv2.convertScaleAbs(255 - scene, alpha=opacity), dtype=np.uint8)
+    if opacity < 1:
+        scene = 255 - np.asarray(cv2.convertScaleAbs(255 - scene, alpha=opacity), dtype=np.uint8)
+    page[top:bottom, left:right] = scene
     placed = [(drawing, _place(page.shape, drawing, frame, view)) for drawing in drawings]
     masks = [shared_masks(drawing, depths_in_frame(drawing, width, height)) for drawing in drawings]
     for (drawing, place), (_, around) in zip(placed, masks, strict=True):

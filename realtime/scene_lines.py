@@ -45,6 +45,7 @@ _FILL = np.rint(np.clip((_LEVELS - 127.5) * 2 + 127.5, 0, 255)).astype(np.uint8)
 _LINE_GAIN = 1.9
 """Makes a chain of single pixels, blurred, cross the middle of the scale some 2.5 px (at 720p) apart."""
 _AROUND = np.ones((3, 3), np.uint8)
+_NEAR = np.ones((5, 5), np.uint8)
 
 
 class SceneLines:
@@ -52,7 +53,7 @@ class SceneLines:
 
     def __init__(self) -> None:
         self._steady: Floats | None = None
-        self._lines: Gray | None = None
+        self._lines: Floats | None = None
         self._darks: Gray | None = None
 
     def forget(self) -> None:
@@ -95,8 +96,9 @@ class SceneLines:
         slopes = cv2.multiply(dx, gain, dtype=cv2.CV_16S), cv2.multiply(dy, gain, dtype=cv2.CV_16S)
         chains = cv2.Canny(*slopes, WEAK, STRONG, L2gradient=True)
         kept = _long_ones(np.asarray(chains, dtype=np.uint8))
-        self._lines = np.asarray(cv2.dilate(kept, _AROUND), dtype=np.uint8)
-        drawn = cv2.GaussianBlur(kept * np.uint8(255), (7, 7), 1.1)
+        near = cv2.GaussianBlur(cv2.dilate(kept, _NEAR), (7, 7), 0)  # a step here would be a slope itself
+        self._lines = np.asarray(near, dtype=np.float32) * np.float32(1 / 255)
+        drawn = cv2.GaussianBlur(kept, (7, 7), 1.1)
         return np.asarray(cv2.convertScaleAbs(drawn, alpha=_LINE_GAIN), dtype=np.uint8)
 
     def _find_darks(self, light: Floats) -> Gray:
@@ -113,13 +115,13 @@ class SceneLines:
         _, labels, stats, _ = cv2.connectedComponentsWithStats(self._darks)
         kept = _chosen(labels, stats[:, cv2.CC_STAT_AREA] >= SMALLEST_DARK_PX)
         # One px more all round, so that no slit of paper is left between a dark and the line along it.
-        filled = cv2.GaussianBlur(cv2.dilate(kept, _AROUND) * np.uint8(255), (5, 5), 1.2)
+        filled = cv2.GaussianBlur(cv2.dilate(kept, _AROUND), (5, 5), 1.2)
         filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
         return np.asarray(cv2.LUT(filled, _FILL), dtype=np.uint8)
 
 
 def _long_ones(chains: Gray) -> Gray:
-    """Chains of single pixels, (h, w) uint8 with even sides, that are long enough: 1 where one runs.
+    """Chains of single pixels, (h, w) uint8 with even sides, that are long enough: 255 where one runs.
 
     They are told apart at half the size, which costs a third and takes two that touch for one.
     """
@@ -132,6 +134,6 @@ def _long_ones(chains: Gray) -> Gray:
 
 
 def _chosen(labels: NDArray[Any], choice: NDArray[np.bool_]) -> Gray:
-    """1 where a component is chosen; label 0 is the ground."""
+    """255 where a component is chosen; label 0 is the ground."""
     choice[0] = False
-    return np.asarray(choice.astype(np.uint8)[labels], dtype=np.uint8)
+    return np.asarray(np.where(choice, 255, 0).astype(np.uint8)[labels], dtype=np.uint8)

@@ -57,11 +57,17 @@ def test_nothing_is_grey_but_the_rims_of_lines() -> None:
 
 
 def test_a_scene_at_rest_stays_as_it_is_drawn() -> None:
-    lines = SceneLines()
-    pages = [ink(lines.draw(room(noise=4), 1280, 720)) for _ in range(12)]
-    drawn = pages[-1].sum()
-    changes = [(a ^ b).sum() / drawn for a, b in pairwise(pages[5:])]
-    assert max(changes) < 0.02
+    """Edges that are hardly seen, a lamp that flickers and the noise of a dark room."""
+    still = room().astype(np.float32)
+    for k in range(8):
+        cv2.rectangle(still, (150 + 130 * k, 400), (220 + 130 * k, 480), (207 - 3 * k,) * 3, -1)
+    still = cv2.GaussianBlur(still, (0, 0), 1.5)
+    lines, pages = SceneLines(), []
+    for index in range(14):
+        seen = still * (1 + 0.01 * (-1) ** index) + RNG.normal(0, 10, still.shape)
+        pages.append(ink(lines.draw(np.clip(seen, 0, 255).astype(np.uint8), 1280, 720)))
+    changes = [(a ^ b).sum() / b.sum() for a, b in pairwise(pages[5:])]
+    assert np.mean(changes) < 0.0013  # 0.005 without loyalty, 0.0016 without averaging
 
 
 def test_what_moves_is_drawn_where_it_is_now() -> None:

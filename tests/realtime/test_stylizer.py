@@ -82,6 +82,15 @@ def test_the_photo_beside_a_drawing_is_there_only_with_its_face(layout: Layout, 
             assert (out == 255).all(), index
 
 
+def test_of_split_nothing_is_drawn_under_the_photo() -> None:
+    core = stylizer(lambda index: [face()] if index < 2 else [], controls=Controls(layout="split", look=Look()))
+    for index in range(9):
+        out = core(picture(index, level=90))
+        assert out.ink is not None
+        assert (out.ink.page[:, :160] == 255).all()
+        assert (out.ink.page[:, 161:] < 255).any()
+
+
 def test_no_key_of_a_user_who_has_not_asked_for_the_photo_shows_it() -> None:
     controls = Controls()
     core = stylizer(lambda _: [face()], controls=controls)
