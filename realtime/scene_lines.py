@@ -28,6 +28,9 @@ LOYALTY = 0.5
 SHADE = 0.55
 """Darker than this share of the picture's white, on the logarithmic scale of :data:`_EYE`, is filled."""
 STAY_DARK, BECOME_DARK = 1.05, 0.98
+NIGHT, DAY = 0.45, 0.33
+"""A dark that takes up more than NIGHT of the picture is left paper, and is filled again once it takes up less than
+DAY: a dark room is drawn by what is lit in it."""
 SMALLEST_DARK_PX = 60
 """Area, px of the picture at half of WORK_PX."""
 NOISE = 12.0
@@ -55,10 +58,12 @@ class SceneLines:
         self._steady: Floats | None = None
         self._lines: Floats | None = None
         self._darks: Gray | None = None
+        self._night = False
 
     def forget(self) -> None:
         """The next picture starts afresh."""
         self._steady = self._lines = self._darks = None
+        self._night = False
 
     def draw(self, image: NDArray[np.uint8], width: int, height: int) -> Gray:
         """The picture as lines and darks.
@@ -113,7 +118,10 @@ class SceneLines:
             dark = half < np.where(self._darks, np.float32(limit * STAY_DARK), np.float32(limit * BECOME_DARK))
         self._darks = dark.astype(np.uint8)
         _, labels, stats, _ = cv2.connectedComponentsWithStats(self._darks)
-        kept = _chosen(labels, stats[:, cv2.CC_STAT_AREA] >= SMALLEST_DARK_PX)
+        areas = stats[:, cv2.CC_STAT_AREA]
+        share = float(areas[1:].max(initial=0)) / half.size
+        self._night = share > (DAY if self._night else NIGHT)
+        kept = _chosen(labels, (areas >= SMALLEST_DARK_PX) & ~(self._night & (areas > DAY * half.size)))
         # One px more all round, so that no slit of paper is left between a dark and the line along it.
         filled = cv2.GaussianBlur(cv2.dilate(kept, _AROUND), (5, 5), 1.2)
         filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)

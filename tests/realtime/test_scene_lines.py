@@ -40,6 +40,19 @@ def test_edges_become_even_thin_lines_and_shade_a_solid_black() -> None:
     assert not ink(page)[380:480].any(), "a wall that grows lighter is paper"
 
 
+def test_a_dark_room_is_drawn_by_what_is_lit_and_does_not_blink_at_dusk() -> None:
+    lines = SceneLines()
+    shares = []
+    for rows in (300, 420, 500, 420, 420, 300, 200):
+        image = np.full((720, 1280, 3), 8, np.uint8)
+        image[: 720 - rows] = 220
+        cv2.circle(image, (640, 640), 60, (200, 180, 160), -1)
+        shares.append(ink(lines.draw(image, 1280, 720)).mean())
+    assert min(shares[0], shares[-1]) > 0.2, "less than half is dark: it is filled"
+    assert max(shares[2:5]) < 0.03, "most of it is: it is left, and its lines stay"
+    assert min(shares[2:5]) > 0.002
+
+
 def test_fine_texture_and_noise_are_left_out() -> None:
     page = SceneLines().draw(room(noise=6), 1280, 720)
     assert not ink(page)[580:, 20:480].any()

@@ -260,6 +260,17 @@ REAL_WINDOW = """
         press(key)
         assert until(done), key
     press("Left")
+    controls.layout = "split"
+    sink.send(frame)
+
+    def mouse(*words):
+        subprocess.run(["xdotool", "mousemove", "--window", window, *words], check=True)
+
+    mouse("160", "90", "mousedown", "1")
+    assert until(lambda: abs(controls.split - 0.5) < 0.05), controls.split
+    mouse("80", "90")
+    assert until(lambda: abs(controls.split - 0.25) < 0.05), controls.split
+    mouse("80", "90", "mouseup", "1")
     subprocess.run([sys.executable, sys.argv[1], window], check=True)
     assert until(controls.quit.is_set)
     sink.close()
