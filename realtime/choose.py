@@ -15,10 +15,14 @@ from typing import Literal
 from realtime.config import StreamConfig
 from realtime.core import SinkError, SourceError
 
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm")
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+VECTOR_SUFFIXES = (".svg",)
+FILE_SUFFIXES = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, *VECTOR_SUFFIXES)
+CLEAR_SUFFIXES = (".png", ".svg", ".webm", ".mov")
+"""Files that can leave the paper out."""
 SOURCES = "camera[:N], demo, a URL, or the path of a picture or clip"
-SINKS = f"window, virtual-camera[:DEVICE], null, or a path ending in {' '.join((*VIDEO_SUFFIXES, *PICTURE_SUFFIXES))}"
+SINKS = f"window, virtual-camera[:DEVICE], null, or a path ending in {' '.join(FILE_SUFFIXES)}"
 OUT = Path("out")
 DEMO_SECONDS = 10.0
 
@@ -27,7 +31,8 @@ PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM
 PICTURE_INPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".jp2")
 
 SourceKind = Literal["camera", "demo", "url", "picture", "video"]
-SinkKind = Literal["window", "virtual-camera", "null", "video", "picture"]
+SinkKind = Literal["window", "virtual-camera", "null", "video", "picture", "vector"]
+FILE_KINDS: tuple[SinkKind, ...] = ("video", "picture", "vector")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +109,14 @@ def sink_choice(text: str) -> SinkChoice:
         return SinkChoice(kind="virtual-camera", value=camera[1] or "")
     path = Path(text)
     suffix = path.suffix.lower()
-    if suffix not in VIDEO_SUFFIXES + PICTURE_SUFFIXES:
+    if suffix not in FILE_SUFFIXES:
         raise SinkError(f"sink {text!r}: unknown kind; expected {SINKS}; change the ending")
     if path.is_dir():
         raise SinkError(f"sink {text!r}: is a directory; expected a file name; choose another")
     if not path.parent.is_dir():
         raise SinkError(f"sink {text!r}: there is no folder {str(path.parent)!r}; expected one; make it first")
-    return SinkChoice(kind="video" if suffix in VIDEO_SUFFIXES else "picture", value=text)
+    kind: SinkKind = "video" if suffix in VIDEO_SUFFIXES else "picture" if suffix in PICTURE_SUFFIXES else "vector"
+    return SinkChoice(kind=kind, value=text)
 
 
 def choose(config: StreamConfig, *, find_camera: Callable[[], int | None], has_display: Callable[[], bool]) -> Plan:
@@ -152,7 +158,7 @@ def _into_a_file(config: StreamConfig, source: SourceChoice, said: list[str]) ->
     still = source.kind == "picture" and not live
     endless = source.kind in ("camera", "demo", "url") or config.loop or (source.kind == "picture" and live)
     name = Path(source.value).stem if source.kind in ("picture", "video") else "demo"
-    target = OUT / f"{name}{'.png' if still else '.mp4'}"
+    target = OUT / f"{name}{'.png' if still else '.webm' if config.transparent else '.mp4'}"
     seconds = config.seconds
     length = ""
     if seconds is None and config.frames is None and endless:
@@ -170,7 +176,7 @@ def _into_a_file(config: StreamConfig, source: SourceChoice, said: list[str]) ->
 def _refuse_overwriting(source: SourceChoice, sinks: tuple[SinkChoice, ...]) -> None:
     taken = {Path(source.value).resolve()} if source.kind in ("picture", "video") else set()
     for sink in sinks:
-        if sink.kind not in ("picture", "video"):
+        if sink.kind not in FILE_KINDS:
             continue
         path = Path(sink.value).resolve()
         if path in taken:

@@ -1,35 +1,40 @@
-"""Drawings on paper: the three layouts, soft edges, crisp lines at any size.
+"""From drawings to the picture that the sinks get: which layout, how large, on which paper.
 
 ``portrait``: each drawing square as large as the page lets it be, several side by side. ``inplace``: every drawing
-where its face was, on a page framed as the input. ``square``: the drawing itself, nothing softened.
+where its face was, on a page framed as the input. ``frame``: the same with the body and the room drawn around it.
+``square``: the drawing itself, nothing softened. ``side-by-side`` and ``split`` show the photo beside the drawing.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from apdgan.alignment import SIZE, invert, transform
-from realtime.controls import Layout
-from realtime.core import PAPER, Drawing, Frame
-
-SOFT_PX: NDArray[np.float64] = np.array([48.0, 48.0, 32.0, 56.0])
-"""Ink runs out over so many pixels of the square at its left, right, top and bottom, where it would end in a line."""
-HATCH_PX = 9.0
-"""Distance of the pen strokes in which dark areas run out."""
-_GRID = 128
-"""The fade is worked out on a grid this fine; it is smooth, so nothing is lost."""
+from apdgan.alignment import SIZE
+from realtime.cells import Framing
+from realtime.controls import PHOTO_LAYOUTS, Layout
+from realtime.core import PAPER, Drawing, Frame, Ink
+from realtime.layouts import close_view, lay_in_cell, lay_in_place, lay_in_scene, whole_view
+from realtime.look import Look
+from realtime.paper import Papers
+from realtime.photo import PhotoDoor, seen
+from realtime.scene_lines import SceneLines
+from realtime.soft_edges import run_out
+from realtime.weight import weighed
 
 Gray = NDArray[np.uint8]
+Bytes = NDArray[np.uint8]
+Patch = tuple[int, int, Bytes]
+"""x and y on the page, and a picture, (h, w, 3) uint8 RGB, that is shown there."""
+PLAIN_LOOK = Look()
+LINE_PX = 1.0 / 360
+"""Width of the line that splits the page, as a share of its shorter side: 2 px at 720p."""
 
 
 class Compositor:
-    """Composes frames.
+    """Composes frames that come in order.
 
     The page keeps the size that the first frame gave it, whatever layout is chosen later: a file or a virtual camera
     cannot change its size on the way.
@@ -39,43 +44,132 @@ class Compositor:
         """
         Args:
             size: (width, height) of the output in pixels. Without it 512 x 512 for ``square``, the input's size for
-                ``inplace``, and for ``portrait`` the input's size, enlarged until a square of 512 fits into it.
+                ``inplace``, ``frame`` and ``split``, for ``portrait`` the input's size, enlarged until a square of 512
+                fits into it, and for ``side-by-side`` two squares of the input's shorter side, of 512 at least.
             even: round odd sides up by one pixel of paper, as video codecs want it.
         """
         self._size = size
         self._even = even
         self._page: tuple[int, int] | None = None
+        self._papers = Papers()
+        self._framing = Framing()
+        self._scene = SceneLines()
+        self._door = PhotoDoor()
 
-    def paper(self, frame: Frame, layout: Layout) -> Frame:
-        """Plain paper of the output's size, with the frame's index, captured time and pts."""
-        width, height = self._page_size(frame, layout)
-        return _framed(np.full((height, width), PAPER, np.uint8), frame)
+    def paper(self, frame: Frame, layout: Layout, *, look: Look = PLAIN_LOOK) -> Frame:
+        """Bare paper of the output's size, with the frame's index and times. What comes next starts afresh."""
+        self._framing.forget()
+        self._scene.forget()
+        self._door.close()
+        return self._finished(self._blank(frame, layout), [], frame, look)
 
-    def compose(self, frame: Frame, drawings: Sequence[Drawing], layout: Layout, mirror: bool) -> Frame:
+    def compose(
+        self,
+        frame: Frame,
+        drawings: Sequence[Drawing],
+        layout: Layout,
+        mirror: bool,
+        *,
+        look: Look = PLAIN_LOOK,
+        split: float = 0.5,
+    ) -> Frame:
         """Put the drawings on paper.
 
         Args:
-            frame: where index, times and, for ``inplace``, the framing come from; its image is never shown.
+            frame: where index, times and the framing come from. ``frame`` draws what it shows; ``side-by-side`` and
+                ``split`` alone show it, and only what :mod:`realtime.photo` lets through.
             drawings: any number of them; where they overlap the darker ink wins.
             layout: see the module.
-            mirror: flip the finished picture.
+            mirror: flip what is drawn and shown; halves stay where they are.
+            look: paper, ink and weight.
+            split: share of the width, 0 to 1, that shows the photo in ``split``.
         """
+        page = self._blank(frame, layout)
+        if layout not in PHOTO_LAYOUTS:
+            self._door.close()
+        if layout != "frame":
+            self._scene.forget()
+        match layout:
+            case "inplace":
+                self._lay_in_place(page, drawings, frame)
+            case "frame":
+                self._lay_in_scene(page, drawings, frame)
+            case "side-by-side":
+                return self._finished(*self._beside(page, drawings, frame, mirror, look), frame, look)
+            case "split":
+                return self._finished(*self._split(page, drawings, frame, mirror, look, split), frame, look)
+            case "portrait" | "square":
+                for drawing, cell in self._framing.place(drawings, page.shape[1], page.shape[0], frame.time):
+                    lay_in_cell(page, drawing, frame, cell, soft=layout == "portrait")
+        return self._finished(weighed(_mirrored(page, mirror), look.weight), [], frame, look)
+
+    def _lay_in_place(self, page: Gray, drawings: Sequence[Drawing], frame: Frame) -> None:
+        view = whole_view(page.shape, frame)
+        for drawing in drawings:
+            lay_in_place(page, drawing, frame, view)
+        run_out(page, view.area(page.shape, frame))
+
+    def _lay_in_scene(self, page: Gray, drawings: Sequence[Drawing], frame: Frame) -> None:
+        if not drawings:  # nobody there: paper, as in every layout
+            self._scene.forget()
+            return
+        view = whole_view(page.shape, frame)
+        left, top, right, bottom = view.area(page.shape, frame)
+        scene = self._scene.draw(frame.image, right - left, bottom - top)
+        lay_in_scene(page, drawings, frame, view, scene)
+        run_out(page, (left, top, right, bottom))
+
+    def _beside(
+        self, page: Gray, drawings: Sequence[Drawing], frame: Frame, mirror: bool, look: Look
+    ) -> tuple[Gray, list[Patch]]:
+        """Upright squares around the faces: their photos on the left half, the drawings on the right one."""
+        half = page.shape[1] // 2
+        right = page[:, page.shape[1] - half :]
+        patches: list[Patch] = []
+        placed = self._framing.place(drawings, half, page.shape[0], frame.time)
+        pictures = self._door.pictures(frame, [drawing for drawing, _ in placed])
+        for (drawing, cell), picture in zip(placed, pictures, strict=True):
+            x, y, side = cell.whole()
+            view = close_view(drawing, frame, side)
+            lay_in_place(right[y : y + side, x : x + side], drawing, frame, view)
+            if picture is not None:
+                shown = seen(picture, view, side, side)
+                patches.append((half - x - side, y, shown[:, ::-1]) if mirror else (x, y, shown))
+        right[:] = _mirrored(right, mirror)
+        return weighed(page, look.weight), patches
+
+    def _split(
+        self, page: Gray, drawings: Sequence[Drawing], frame: Frame, mirror: bool, look: Look, split: float
+    ) -> tuple[Gray, list[Patch]]:
+        """The photo left of the line, the drawing in its place right of it."""
+        self._lay_in_place(page, drawings, frame)
+        page = weighed(_mirrored(page, mirror), look.weight)
+        cut = round(split * page.shape[1])
+        page[:, :cut] = PAPER
+        # The newest picture that any of the faces was found in.
+        pictures = self._door.pictures(frame, sorted(drawings, key=lambda drawing: drawing.held))
+        picture = next((one for one in pictures if one is not None), None)
+        if picture is None or cut <= 0:
+            return page, []
+        view = whole_view(page.shape, frame)
+        left, top, right, bottom = view.area(page.shape, frame)
+        shown = seen(picture, view, page.shape[1], page.shape[0])[top:bottom, left:right]
+        if mirror:
+            left, shown = page.shape[1] - right, shown[:, ::-1]
+        return page, [(left, top, shown[:, : max(0, cut - left)]), *_line(cut, page.shape, look)]
+
+    def _blank(self, frame: Frame, layout: Layout) -> Gray:
         width, height = self._page_size(frame, layout)
-        page = np.full((height, width), PAPER, np.uint8)
-        if layout == "inplace":
-            for drawing in drawings:
-                _paste_inplace(page, drawing, frame)
-        else:
-            order = sorted(drawings, key=_centre_x)
-            for drawing, cell in zip(order, _cells(len(order), width, height), strict=True):
-                _paste_cell(page, drawing, frame, cell, soft=layout == "portrait")
-        return _framed(np.ascontiguousarray(page[:, ::-1]) if mirror else page, frame)
+        return np.full((height, width), PAPER, np.uint8)
 
     def _page_size(self, frame: Frame, layout: Layout) -> tuple[int, int]:
         if self._page is None:
             height, width = frame.image.shape[:2]
             if layout == "square":
                 width = height = SIZE
+            elif layout == "side-by-side":
+                height = max(SIZE, min(width, height))
+                width = 2 * height
             elif layout == "portrait" and min(width, height) < SIZE:
                 larger = SIZE / min(width, height)
                 width, height = round(width * larger), round(height * larger)
@@ -84,173 +178,27 @@ class Compositor:
             self._page = (wanted[0] + (wanted[0] & odd), wanted[1] + (wanted[1] & odd))
         return self._page
 
+    def _finished(self, page: Gray, patches: Sequence[Patch], frame: Frame, look: Look) -> Frame:
+        image = self._papers.paint(page, look)
+        for x, y, patch in patches:
+            image[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
+        ink = Ink(
+            page=page,
+            colour=look.colour,
+            paper=self._papers.ground(look, page.shape[1], page.shape[0]),
+            transparent=look.transparent and not patches,
+        )
+        return Frame(image=image, index=frame.index, captured=frame.captured, pts=frame.pts, ink=ink)
 
-def _framed(page: Gray, frame: Frame) -> Frame:
-    image = np.asarray(cv2.cvtColor(page, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    return Frame(image=image, index=frame.index, captured=frame.captured, pts=frame.pts)
+
+def _mirrored(page: Gray, mirror: bool) -> Gray:
+    return np.ascontiguousarray(page[:, ::-1]) if mirror else page
 
 
-def _centre_x(drawing: Drawing) -> float:
-    """Where the face is in the frame: people stand on the page as they sit before the camera."""
-    return float(transform(invert(drawing.portrait.matrix), np.array([[SIZE / 2, SIZE / 2]]))[0, 0])
-
-
-def _cells(count: int, width: int, height: int) -> list[tuple[int, int, int]]:
-    """(x, y, side) of ``count`` equal squares, as large as they can be, in centred rows."""
-    if count == 0:
+def _line(cut: int, page: tuple[int, ...], look: Look) -> list[Patch]:
+    """The line between the two, none at the page's edge."""
+    wide = max(1, round(min(page) * LINE_PX))
+    x = cut - wide // 2
+    if x <= 0 or x + wide >= page[1]:
         return []
-    columns = max(range(1, count + 1), key=lambda c: min(width // c, height // math.ceil(count / c)))
-    rows = math.ceil(count / columns)
-    side = max(1, min(width // columns, height // rows))
-    cells = []
-    for i in range(count):
-        row = i // columns
-        in_row = min(columns, count - row * columns)
-        x = (width - in_row * side) // 2 + (i % columns) * side
-        cells.append((x, (height - rows * side) // 2 + row * side, side))
-    return cells
-
-
-def _paste_cell(page: Gray, drawing: Drawing, frame: Frame, cell: tuple[int, int, int], *, soft: bool) -> None:
-    x, y, side = cell
-    ink = drawing.ink if side == SIZE else _resize(drawing.ink, side)
-    mask = None
-    if soft:
-        # Where the square ends at the page's own edge the paper ends too: no fade there.
-        inside = np.array([x, page.shape[1] - x - side, y, page.shape[0] - y - side]) > 0
-        mask = _soft_mask(drawing, np.where(inside, SOFT_PX, 0.0), frame)
-        mask = None if mask is None or side == SIZE else _resize(mask, side)
-    _lay(page[y : y + side, x : x + side], ink, mask, side / SIZE, drawing.opacity)
-
-
-def _resize(square: Gray, side: int) -> Gray:
-    interpolation = cv2.INTER_CUBIC if side > len(square) else cv2.INTER_AREA
-    return np.asarray(cv2.resize(square, (side, side), interpolation=interpolation), dtype=np.uint8)
-
-
-def _paste_inplace(page: Gray, drawing: Drawing, frame: Frame) -> None:
-    height, width = frame.image.shape[:2]
-    zoom, left, top = _framing(page, width, height)
-    to_page = invert(drawing.portrait.matrix) * zoom
-    to_page[:, 2] += (zoom - 1) / 2 + np.array([left, top])  # pixel centres: page = (frame + 0.5) zoom - 0.5
-    corners = transform(to_page, np.array([(-1, -1), (SIZE, -1), (-1, SIZE), (SIZE, SIZE)]))
-    x0, y0 = (int(v) for v in np.maximum(np.floor(corners.min(0)), (left, top)))
-    x1, y1 = (int(v) for v in np.minimum(np.ceil(corners.max(0)) + 1, (left + width * zoom, top + height * zoom)))
-    if x1 <= x0 or y1 <= y0:
-        return
-    to_page[:, 2] -= (x0, y0)
-    scale = math.sqrt(abs(np.linalg.det(to_page[:, :2])))
-    area = page[y0:y1, x0:x1]
-    ink = _warp(drawing.ink, to_page, scale, area.shape, PAPER)
-    mask = _soft_mask(drawing, _depths_in_frame(drawing, width, height), None)
-    if mask is not None:
-        mask = _warp(mask, to_page, scale, area.shape, 0)
-    _lay(area, ink, mask, scale, drawing.opacity)
-
-
-def _framing(page: Gray, width: int, height: int) -> tuple[float, float, float]:
-    """Zoom and top-left corner that centre the frame on the page, but for the pixel that makes a side even."""
-    if 0 <= page.shape[1] - width <= 1 and 0 <= page.shape[0] - height <= 1:
-        return 1.0, 0.0, 0.0
-    zoom = min(page.shape[1] / width, page.shape[0] / height)
-    return zoom, (page.shape[1] - width * zoom) / 2, (page.shape[0] - height * zoom) / 2
-
-
-def _warp(image: Gray, matrix: NDArray[np.float64], scale: float, shape: tuple[int, ...], border: int) -> Gray:
-    """Warp one square; one that shrinks is averaged down first, so that thin lines do not break up."""
-    if scale < 0.75:
-        side = max(2, round(image.shape[0] * scale))
-        k = image.shape[0] / side
-        image = _resize(image, side)
-        matrix = _coarser(matrix, k)
-    flags = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_LINEAR
-    warped = cv2.warpAffine(
-        image, matrix, (shape[1], shape[0]), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=(border,)
-    )
-    return np.asarray(warped, dtype=np.uint8)
-
-
-def _coarser(matrix: NDArray[np.float64], k: float) -> NDArray[np.float64]:
-    """The same matrix for a picture with pixels ``k`` times as large: centres lie at (i + 0.5) k - 0.5."""
-    return np.hstack([matrix[:, :2] * k, (matrix[:, 2] + matrix[:, :2] @ np.full(2, (k - 1) / 2))[:, None]])
-
-
-def _lay(area: Gray, ink: Gray, mask: Gray | None, scale: float, opacity: float) -> None:
-    """Ink into the page by the minimum, with its edges kept as sharp as they were before it was scaled."""
-    dark = 255 - np.asarray(cv2.LUT(ink, _tone(scale)), dtype=np.uint8)
-    if mask is not None:
-        dark = np.asarray(cv2.multiply(dark, mask, scale=opacity / 255), dtype=np.uint8)
-    elif opacity < 1:
-        dark = np.asarray(cv2.convertScaleAbs(dark, alpha=opacity), dtype=np.uint8)
-    np.minimum(area, 255 - dark, out=area)
-
-
-def _tone(scale: float) -> Gray:
-    """Grey curve, (256,) uint8. Enlarged lines have soft flanks as wide as the factor: steepen them by it. Shrunk lines
-    pale as they get thinner than a pixel: darken them."""
-    grey = np.arange(256, dtype=np.float64)
-    if scale > 1.02:
-        grey = (grey - 127.5) * scale + 127.5
-    elif scale < 0.75:
-        grey = 255 - (255 - grey) * min(1.7, scale**-0.5)
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-
-
-def _depths_in_frame(drawing: Drawing, width: int, height: int) -> NDArray[np.float64]:
-    """How wide each side of the square (left, right, top, bottom) fades: its depth within the frame, at most SOFT_PX.
-
-    A side outside the frame needs no fade, the page ends before it; growing with depth, none appears suddenly.
-    """
-    matrix = drawing.portrait.matrix.astype(np.float64)
-    scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    along, zero, full = np.linspace(0, SIZE - 1, 9), np.zeros(9), np.full(9, SIZE - 1.0)
-    sides = np.stack([(zero, along), (full, along), (along, zero), (along, full)]).transpose(0, 2, 1)
-    points = transform(invert(matrix), sides.reshape(-1, 2)).reshape(4, 9, 2)
-    depth = np.minimum(points, np.array([width - 1, height - 1]) - points).min(-1).max(-1) * scale
-    return np.asarray(np.clip(depth, 0.0, SOFT_PX), dtype=np.float64)
-
-
-def _soft_mask(drawing: Drawing, widths: NDArray[np.float64], frame: Frame | None) -> Gray | None:
-    """Where a drawing keeps its ink, (512, 512) uint8, 255 = all of it; None where it keeps all.
-
-    It runs out in tapering diagonal strokes, as a pen would do it: a plain fade would leave grey on the paper.
-
-    Args:
-        widths: px over which the left, right, top and bottom of the square fade; 0 for no fade.
-        frame: when given, the ink also fades towards the borders of this frame that cross the square (the person
-            ends there, and the page goes on).
-    """
-    at = (np.arange(_GRID, dtype=np.float32) + 0.5) * (SIZE / _GRID) - 0.5
-    distances: list[tuple[NDArray[np.float32], float]] = []
-    for value, width in zip((at[None], SIZE - 1 - at[None], at[:, None], SIZE - 1 - at[:, None]), widths, strict=True):
-        if width >= 1:
-            distances.append((value, float(width)))
-    matrix = drawing.portrait.matrix.astype(np.float64)
-    if frame is not None and not np.array_equal(matrix, np.eye(2, 3)):
-        height, width = frame.image.shape[:2]
-        scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-        corners = transform(invert(matrix), np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)]))
-        back = (invert(matrix) * scale).astype(np.float32)
-        for axis, last in ((0, width - 1), (1, height - 1)):
-            place = back[axis, 0] * at[None] + back[axis, 1] * at[:, None] + back[axis, 2]
-            near, far = SOFT_PX[2 * axis], SOFT_PX[2 * axis + 1]
-            if corners[:, axis].min() * scale < near:
-                distances.append((place, float(near)))
-            if (last - corners[:, axis].max()) * scale < far:
-                distances.append((np.float32(last * scale) - place, float(far)))
-    if not distances:
-        return None
-    mask = np.ones((_GRID, _GRID), np.float32)
-    for value, width in distances:
-        ramp = np.clip(value / np.float32(width), 0, 1)
-        mask *= ramp * ramp * (3 - 2 * ramp)
-    fine = cv2.resize(mask, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.convertScaleAbs(np.clip((fine - _hatch()) * 4, 0, 1), alpha=255), dtype=np.uint8)
-
-
-@functools.cache
-def _hatch() -> NDArray[np.float32]:
-    """Diagonal strokes, (512, 512) float32 of 0 to 0.75: ink stays where the fade is above, so strokes taper."""
-    along = np.arange(SIZE, dtype=np.float32)
-    phase = (along[None] + along[:, None]) / np.float32(HATCH_PX * math.sqrt(2))
-    return np.asarray(1.5 * np.abs(phase - np.floor(phase) - 0.5), dtype=np.float32)
+    return [(x, 0, np.full((page[0], wide, 3), look.colour, np.uint8))]

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from engines.catalogue import DEFAULT
 from realtime.controls import LAYOUTS, Layout
 from realtime.core import ConfigError
+from realtime.look import INKS, PLAIN, RGB, parse_ink
 
 MOST_FACES = 16
 MOST_PIXELS_A_SIDE = 7680
@@ -39,6 +40,15 @@ class StreamConfig:
     smooth: float = 0.5
     """0 (off) to 1."""
     mirror: bool = False
+    paper: str = PLAIN
+    """plain, grain, or the path of a picture."""
+    ink: RGB = INKS["black"]
+    weight: float = 0.0
+    """-1 (thinner lines) to 1 (bolder)."""
+    chalk: bool = False
+    transparent: bool = False
+    split: float = 0.5
+    """Share of the width, 0 to 1, that shows the photo in the layout split."""
     size: tuple[int, int] | None = None
     """Width and height of what comes out, in pixels; None: as the layout and the source have it."""
     fps: float | None = None
@@ -125,6 +135,13 @@ def _sinks(name: str, value: object) -> tuple[str, ...]:
     return tuple(_text(name, one) for one in several)
 
 
+def _ink(name: str, value: object) -> RGB:
+    try:
+        return parse_ink(value)
+    except ConfigError:
+        _refuse(name, f"{', '.join(INKS)} or a colour such as #1a1a1a", value, "choose one of these")
+
+
 def _path(name: str, value: object) -> Path:
     return Path(_text(name, value))
 
@@ -146,7 +163,8 @@ OPTIONS: Mapping[str, _Option] = {
     "sink": _Option(
         parse=_sinks,
         metavar="SINK",
-        help="window, virtual-camera[:DEVICE], null, or a path ending in .mp4 .mkv .webm .png .jpg; may be repeated",
+        help="window, virtual-camera[:DEVICE], null, or a path ending in .mp4 .mkv .webm .mov .png .jpg .svg; "
+        "may be repeated",
     ),
     "engine": _Option(
         parse=_text,
@@ -159,10 +177,17 @@ OPTIONS: Mapping[str, _Option] = {
     "layout": _Option(
         parse=_one_of(LAYOUTS),
         metavar="LAYOUT",
-        help="portrait: the drawing fills the height; inplace: drawn where the face is; square: the 512 drawing itself",
+        help="portrait: the drawing fills the height; inplace: drawn where the face is; frame: with the body and the "
+        "room; square: the 512 drawing itself; side-by-side, split: the photo is shown beside the drawing",
     ),
     "smooth": _Option(parse=_number(0, 1), metavar="0..1", help="how much the lines are steadied (default 0.5)"),
     "mirror": _Option(parse=_switch, metavar=None, help="flip left and right, as in a looking-glass"),
+    "paper": _Option(parse=_text, metavar="PAPER", help="plain, grain, or a picture that covers the page"),
+    "ink": _Option(parse=_ink, metavar="COLOUR", help="#rrggbb or black, sepia, blue (default black)"),
+    "weight": _Option(parse=_number(-1, 1), metavar="-1..1", help="thinner or bolder lines (default 0)"),
+    "chalk": _Option(parse=_switch, metavar=None, help="white chalk on a dark board"),
+    "transparent": _Option(parse=_switch, metavar=None, help="leave the paper out of .png, .svg, .webm and .mov files"),
+    "split": _Option(parse=_number(0, 1), metavar="0..1", help="where layout split puts its line (default 0.5)"),
     "size": _Option(parse=_size, metavar="WxH", help="size of what comes out, for example 1280x720"),
     "fps": _Option(
         parse=_number(0, 240, above=True), metavar="N", help="frames per second at most (default 30 or the file's)"
@@ -192,7 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="run_stream.py",
         description="Draws you live, in pen. Without options: your camera in a window, or else a demo in out/demo.mp4.",
-        epilog="In the window: q quit, space pause, m mirror, l layout, s snapshot, r record, i info, ? help.",
+        epilog="In the window: q quit, space pause, m mirror, l layout, p paper, k ink, c chalk, "
+        "[ ] thinner, bolder, s snapshot, r record, i info, ? help; drag the line of split.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Literal, get_args
 
 from realtime.core import ConfigError
+from realtime.look import INKS, PAPERS, RGB, Look, checked_split, checked_weight, parse_ink
+from realtime.paper import checked_paper
 
-Layout = Literal["portrait", "inplace", "square"]
+Layout = Literal["portrait", "inplace", "frame", "square", "side-by-side", "split"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+PHOTO_LAYOUTS: tuple[Layout, ...] = ("side-by-side", "split")
+"""Those that show the photo beside the drawing. A key leads into them only after one has been asked for by name."""
+WEIGHT_STEP = 0.25
 
 
 class Controls:
@@ -25,6 +31,8 @@ class Controls:
         mirror: bool = False,
         paused: bool = False,
         info: bool = False,
+        look: Look | None = None,
+        split: float = 0.5,
     ) -> None:
         """
         Args:
@@ -33,11 +41,17 @@ class Controls:
             mirror: flip the composed picture left to right.
             paused: show paper instead of the drawing.
             info: show figures over the window's picture.
+            look: paper, ink and weight of the lines.
+            split: share of the width, 0 to 1, that shows the photo in the layout ``split``.
         Raises:
-            ConfigError: a layout or a strength that does not exist.
+            ConfigError: a value that cannot be used.
         """
         self._lock = threading.Lock()
         self._layout = _checked_layout(layout)
+        self._photo_asked_for = self._layout in PHOTO_LAYOUTS
+        self._look = _checked_look(look or Look())
+        self._papers = tuple(dict.fromkeys((*PAPERS, self._look.paper)))
+        self._split = checked_split(split)
         self._smooth = _checked_smooth(smooth)
         self.mirror = mirror
         self.paused = paused
@@ -60,12 +74,100 @@ class Controls:
         checked = _checked_layout(value)
         with self._lock:
             self._layout = checked
+            self._photo_asked_for = self._photo_asked_for or checked in PHOTO_LAYOUTS
 
     def next_layout(self) -> Layout:
-        """Go to the next layout and tell which it is."""
+        """Go to the next layout and tell which it is; those with the photo come only after one was set by name."""
         with self._lock:
-            self._layout = LAYOUTS[(LAYOUTS.index(self._layout) + 1) % len(LAYOUTS)]
+            known = LAYOUTS if self._photo_asked_for else tuple(one for one in LAYOUTS if one not in PHOTO_LAYOUTS)
+            self._layout = known[(known.index(self._layout) + 1) % len(known)]
             return self._layout
+
+    @property
+    def look(self) -> Look:
+        """All of the look at once; set it whole, or a part by the properties below."""
+        with self._lock:
+            return self._look
+
+    @look.setter
+    def look(self, value: Look) -> None:
+        checked = _checked_look(value)
+        with self._lock:
+            self._look = checked
+            self._papers = tuple(dict.fromkeys((*self._papers, checked.paper)))
+
+    @property
+    def paper(self) -> str:
+        return self.look.paper
+
+    @paper.setter
+    def paper(self, value: str) -> None:
+        self.look = replace(self.look, paper=value)
+
+    @property
+    def ink(self) -> RGB:
+        return self.look.ink
+
+    @ink.setter
+    def ink(self, value: str | RGB) -> None:
+        self.look = replace(self.look, ink=parse_ink(value))
+
+    @property
+    def weight(self) -> float:
+        return self.look.weight
+
+    @weight.setter
+    def weight(self, value: float) -> None:
+        self.look = replace(self.look, weight=value)
+
+    @property
+    def chalk(self) -> bool:
+        return self.look.chalk
+
+    @chalk.setter
+    def chalk(self, value: bool) -> None:
+        self.look = replace(self.look, chalk=value)
+
+    @property
+    def transparent(self) -> bool:
+        return self.look.transparent
+
+    @transparent.setter
+    def transparent(self, value: bool) -> None:
+        self.look = replace(self.look, transparent=value)
+
+    @property
+    def split(self) -> float:
+        with self._lock:
+            return self._split
+
+    @split.setter
+    def split(self, value: float) -> None:
+        checked = checked_split(value)
+        with self._lock:
+            self._split = checked
+
+    def next_paper(self) -> str:
+        """Go to the next paper (plain, grain, and pictures that were set) and tell which it is."""
+        with self._lock:
+            index = self._papers.index(self._look.paper)
+            self._look = replace(self._look, paper=self._papers[(index + 1) % len(self._papers)])
+            return self._look.paper
+
+    def next_ink(self) -> RGB:
+        """Go to the next ink that has a name."""
+        inks = list(INKS.values())
+        with self._lock:
+            ink = self._look.ink
+            self._look = replace(self._look, ink=inks[(inks.index(ink) + 1) % len(inks)] if ink in inks else inks[0])
+            return self._look.ink
+
+    def bolder(self, steps: int) -> float:
+        """Make lines bolder by so many steps (thinner by negative ones), within the limits."""
+        with self._lock:
+            weight = min(1.0, max(-1.0, self._look.weight + steps * WEIGHT_STEP))
+            self._look = replace(self._look, weight=weight)
+            return weight
 
     @property
     def smooth(self) -> float:
@@ -129,3 +231,8 @@ def _checked_smooth(value: float) -> float:
     if not 0.0 <= number <= 1.0:
         raise ConfigError(f"smooth: expected a strength from 0 (off) to 1, got {value}")
     return number
+
+
+def _checked_look(look: Look) -> Look:
+    """Raises ConfigError; a picture for paper is read here, so that it is refused before anything is drawn on it."""
+    return replace(look, paper=checked_paper(look.paper), ink=parse_ink(look.ink), weight=checked_weight(look.weight))

@@ -46,6 +46,20 @@ class ConfigError(UserError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ink:
+    """What was drawn, apart from the paper that it was laid on: for sinks that trace it or keep it transparent."""
+
+    page: NDArray[np.uint8]
+    """(H, W) uint8, 0 = ink, 255 = paper, as large as the frame's image."""
+    colour: tuple[int, int, int] = (0, 0, 0)
+    """RGB, 0 to 255 each."""
+    paper: tuple[int, int, int] = (PAPER, PAPER, PAPER)
+    """RGB of the ground, its mean where it has a texture."""
+    transparent: bool = False
+    """The user wants the ink alone wherever a sink can leave the paper out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One picture on its way through the program."""
 
@@ -59,6 +73,13 @@ class Frame:
     """Presentation time in seconds within a file or peer; None for a camera."""
     blank: bool = False
     """True when the source has no picture now (a camera being reopened): paper is drawn, the image is not used."""
+    ink: Ink | None = None
+    """What a composed frame's image was made of; None for a picture that was not composed."""
+
+    @property
+    def time(self) -> float:
+        """Seconds that filters and fades go by: the file's clock where there is one, so that runs repeat exactly."""
+        return self.captured if self.pts is None else float(self.pts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +118,8 @@ class Drawing:
     portrait: Portrait
     opacity: float = 1.0
     """0 to 1: a face that was lost fades out."""
+    held: bool = False
+    """True when it comes from an earlier frame: its face was not found in this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

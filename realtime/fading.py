@@ -41,7 +41,7 @@ class Fading:
         self._last.update({drawing.portrait.face_id: (time, drawing) for drawing in drawings})
         self._last = {face: entry for face, entry in self._last.items() if time - entry[0] < GONE_S}
         lost = [
-            replace(drawing, opacity=drawing.opacity * _opacity(time - seen))
+            replace(drawing, opacity=drawing.opacity * _opacity(time - seen), held=True)
             for face, (seen, drawing) in self._last.items()
             if face not in present
         ]

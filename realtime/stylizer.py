@@ -5,8 +5,9 @@
     frame --locate--> portraits --draw--> drawings --compose--> frame
 
 The stream runs the three steps in three threads, so each step keeps its own state and shares none with the others.
-What leaves :meth:`Stylizer.compose` is ink on paper. No path leads the camera's picture into it: without a face, on a
-pause and on a blank frame it is paper, or the last drawing as it fades.
+What leaves :meth:`Stylizer.compose` is ink on paper: without a face, on a pause and on a blank frame it is paper, or
+the last drawing as it fades. Two layouts, which the user must name, show the camera's picture beside the drawing; it
+gets there by one door, :mod:`realtime.photo`.
 """
 
 from __future__ import annotations
@@ -26,11 +27,6 @@ from realtime.controls import Controls
 from realtime.core import Drawing, Frame, Portrait, Smoother, Tracker
 from realtime.cuts import CutDetector
 from realtime.fading import Fading
-
-
-def scene_time(frame: Frame) -> float:
-    """Seconds that filters and fades go by: the file's own clock where there is one, so that runs repeat exactly."""
-    return frame.captured if frame.pts is None else float(frame.pts)
 
 
 class Stylizer:
@@ -72,7 +68,7 @@ class Stylizer:
             self._scene += self._located_cut.is_cut(frame)
             faces = [replace(face, id=(self._scene << 32) + face.id) for face in self._tracker.track(frame)]
         with self.measure("align"):
-            return self._aligner.align(frame, faces, time=scene_time(frame))
+            return self._aligner.align(frame, faces, time=frame.time)
 
     def draw(self, portraits: Sequence[Portrait]) -> list[Drawing]:
         """Draw all faces in one batch, then steady each against its own past."""
@@ -97,14 +93,14 @@ class Stylizer:
     def compose(self, frame: Frame, drawings: Sequence[Drawing]) -> Frame:
         """Put the drawings on paper: a frame with the same index, captured time and pts."""
         with self.measure("compose"):
-            layout, mirror = self._controls.layout, self._controls.mirror
+            layout, mirror, look = self._controls.layout, self._controls.mirror, self._controls.look
             if frame.blank or self._controls.paused:
                 self._fading.clear()
-                return self._compositor.paper(frame, layout)
+                return self._compositor.paper(frame, layout, look=look)
             if self._composed_cut.is_cut(frame):
                 self._fading.clear()
-            shown = self._fading.add(drawings, scene_time(frame))
-            return self._compositor.compose(frame, shown, layout, mirror)
+            shown = self._fading.add(drawings, frame.time)
+            return self._compositor.compose(frame, shown, layout, mirror, look=look, split=self._controls.split)
 
     def close(self) -> None:
         """Let the tracker go. May be called twice."""

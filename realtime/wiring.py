@@ -17,8 +17,9 @@ from realtime.allocator import bound_heaps
 from realtime.compositor import Compositor
 from realtime.config import StreamConfig
 from realtime.contact_sheet import contact_sheet, evenly
-from realtime.controls import Controls
+from realtime.controls import PHOTO_LAYOUTS, Controls
 from realtime.core import ConfigError, Frame, Sink, SinkError, Source, SourceInfo
+from realtime.look import Look
 from realtime.model_list import licence_warning
 from realtime.models import face_landmarker
 from realtime.program import Program
@@ -47,7 +48,7 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
     for line in plan.said:
         say(line)
     with ExitStack() as opened:
-        controls = Controls(layout=config.layout, mirror=config.mirror, smooth=config.smooth)
+        controls = _controls(config)
         engine = opened.enter_context(engines.load(config.model, backend=config.engine, log=say))
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
@@ -73,7 +74,7 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
             rate=config.fps,
             on_progress=progress,
             on_snapshot=_save_snapshot,
-            recorder=lambda: _open_recording(config.fps or info.fps),
+            recorder=lambda: _open_recording(config.fps or info.fps, config.transparent),
         )
         sheet = plan.sheet
         return Program(
@@ -81,7 +82,7 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
             stats=stats,
             controls=controls,
             progress=progress,
-            outputs=tuple(Path(sink.value) for sink in plan.sinks if sink.kind in ("video", "picture")),
+            outputs=tuple(Path(sink.value) for sink in plan.sinks if sink.kind in choose.FILE_KINDS),
             write_sheet=None if sheet is None else lambda: _write_sheet(Path(plan.sinks[0].value), sheet),
             stats_file=config.stats,
             say=say,
@@ -99,6 +100,22 @@ def _check(config: StreamConfig, plan: choose.Plan) -> None:
     if odd and any(sink.kind in ("video", "virtual-camera") for sink in plan.sinks):
         raise ConfigError("--size: expected even numbers for a clip or virtual camera; write for example 1280x720")
 
+    for sink in plan.sinks if config.transparent else ():
+        if sink.kind in choose.FILE_KINDS and Path(sink.value).suffix.lower() not in choose.CLEAR_SUFFIXES:
+            can = " ".join(choose.CLEAR_SUFFIXES)
+            raise ConfigError(f"--transparent: {sink.value!r} holds no transparency; expected {can}; change the ending")
+    if config.transparent and config.layout in PHOTO_LAYOUTS:
+        raise ConfigError(
+            f"--transparent: layout {config.layout} shows a photo; expected a drawing alone; leave one out"
+        )
+
+
+def _controls(config: StreamConfig) -> Controls:
+    look = Look(
+        paper=config.paper, ink=config.ink, weight=config.weight, chalk=config.chalk, transparent=config.transparent
+    )
+    return Controls(layout=config.layout, mirror=config.mirror, smooth=config.smooth, look=look, split=config.split)
+
 
 def _stylizer(
     config: StreamConfig, plan: choose.Plan, controls: Controls, engine: engines.Engine, opened: ExitStack
@@ -112,7 +129,9 @@ def _stylizer(
         aligner=Aligner(matter=matter),
         engine=engine,
         make_smoother=make_smoother,
-        compositor=Compositor(size=config.size, even=any(sink.kind != "picture" for sink in plan.sinks)),
+        compositor=Compositor(
+            size=config.size, even=any(sink.kind not in ("picture", "vector") for sink in plan.sinks)
+        ),
         controls=controls,
     )
 
@@ -187,11 +206,21 @@ def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceIn
             from realtime.sinks.video_file import VideoFileSink
 
             audio = None if config.loop else info.audio
-            return VideoFileSink(path=Path(choice.value), fps=fps, time_base=info.time_base, audio=audio)
+            return VideoFileSink(
+                path=Path(choice.value),
+                fps=fps,
+                time_base=info.time_base,
+                audio=audio,
+                transparent=config.transparent,
+            )
         case "picture":
             from realtime.sinks.picture_file import PictureFileSink
 
             return PictureFileSink(path=Path(choice.value))
+        case "vector":
+            from realtime.sinks.svg_file import SvgFileSink
+
+            return SvgFileSink(path=Path(choice.value))
 
 
 def _named_now(what: str, suffix: str) -> Path:
@@ -200,16 +229,22 @@ def _named_now(what: str, suffix: str) -> Path:
 
 
 def _save_snapshot(frame: Frame) -> None:
+    """The same drawing as pixels and as curves."""
     from realtime.sinks.picture_file import PictureFileSink
+    from realtime.sinks.svg_file import SvgFileSink
 
-    with closing(PictureFileSink(path=_named_now("snapshot", ".png"))) as sink:
-        sink.send(frame)
+    path = _named_now("snapshot", ".png")
+    with closing(PictureFileSink(path=path)) as picture:
+        picture.send(frame)
+    with closing(SvgFileSink(path=path.with_suffix(".svg"))) as vector:
+        vector.send(frame)
 
 
-def _open_recording(fps: float) -> Sink:
+def _open_recording(fps: float, transparent: bool) -> Sink:
     from realtime.sinks.video_file import VideoFileSink
 
-    return VideoFileSink(path=_named_now("recording", ".mp4"), fps=fps, time_base=None, audio=None)
+    path = _named_now("recording", ".webm" if transparent else ".mp4")
+    return VideoFileSink(path=path, fps=fps, time_base=None, audio=None, transparent=transparent)
 
 
 def _write_sheet(clip: Path, target: Path) -> Path:

@@ -122,6 +122,8 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
         ("a.mp4", "video", "a.mp4"),
         ("a.MKV", "video", "a.MKV"),
         ("a.webm", "video", "a.webm"),
+        ("a.mov", "video", "a.mov"),
+        ("a.SVG", "vector", "a.SVG"),
         ("a.png", "picture", "a.png"),
         ("a.JPG", "picture", "a.JPG"),
     ],
@@ -147,3 +149,9 @@ def test_a_source_is_never_overwritten_and_no_file_is_written_twice(clip: Path) 
         plan(source=str(clip), sink=(str(clip.parent / "." / clip.name),))
     with pytest.raises(SinkError, match="in use"):
         plan(source="demo", sink=(str(clip), str(clip)))
+    with pytest.raises(SinkError, match="in use"):
+        plan(source="demo", sink=("a.svg", "./a.svg"))
+
+
+def test_a_transparent_run_without_a_display_goes_into_a_clip_that_can_hold_it() -> None:
+    assert plan(transparent=True).sinks[0].value == str(Path("out/demo.webm"))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -18,6 +19,7 @@ import pytest
 import engines
 import run_stream
 from realtime import wiring
+from realtime.controls import Controls
 from realtime.core import Frame
 from realtime.sources.video import VideoSource
 
@@ -104,6 +106,45 @@ def test_a_picture_becomes_a_picture_and_several_sinks_get_the_same(run: Run, de
     assert square.shape == (512, 512, 3)
 
 
+def test_a_still_becomes_curves_and_the_look_is_in_all_files(run: Run, demo_clip: Path) -> None:
+    cv2.imwrite("face.png", frames_of(demo_clip)[0].image[..., ::-1])
+    sinks = ("--sink", "a.svg", "--sink", "a.png")
+    code, _, err = run("--source", "face.png", *sinks, "--ink", "#205080", "--layout", "frame", "--weight", "0.5")
+    assert (code, err) == (0, "")
+    text = Path("a.svg").read_text()
+    assert 'fill="#205080"' in text
+    assert text.count("<path") > 5
+    picture = cv2.imread("a.png")
+    assert picture is not None
+    assert (picture == (0x80, 0x50, 0x20)).all(-1).mean() > 0.005
+    code, _, err = run("--source", "face.png", "--sink", "b.png", "--transparent")
+    assert (code, err) == (0, "")
+    clear = cv2.imread("b.png", cv2.IMREAD_UNCHANGED)
+    assert clear is not None
+    assert clear.shape[2] == 4
+    assert {int(clear[..., 3].min()), int(clear[..., 3].max())} == {0, 255}
+
+
+def test_a_snapshot_is_saved_as_pixels_and_as_curves(
+    run: Run, demo_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Controls] = []
+
+    class Asked(Controls):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.request_snapshot()
+            made.append(self)
+
+    monkeypatch.setattr(wiring, "Controls", Asked)
+    assert run("--source", demo_clip, "--sink", "null", "--frames", "2")[0] == 0
+    png, svg = (sorted(Path("out").glob(f"snapshot-*.{kind}")) for kind in ("png", "svg"))
+    assert [path.stem for path in png] == [path.stem for path in svg]
+    assert len(png) == 1
+    assert "message" not in made[0].status
+    assert "<path" in svg[0].read_text()
+
+
 def test_a_toml_file_says_the_same_as_argv(run: Run, demo_clip: Path) -> None:
     Path("live.toml").write_text(f"source = {str(demo_clip)!r}\nsink = 'null'\nframes = 3\nstats = 's.json'\n")
     assert run("--config", "live.toml")[0] == 0
@@ -159,6 +200,12 @@ BAD = {
     "fps of nothing": (["--source", "demo", "--sink", "null", "--fps", "0"], "--fps"),
     "negative fps": (["--source", "demo", "--sink", "null", "--fps=-5"], "--fps"),
     "odd sides of a clip": (["--source", "demo", "--sink", "a.mp4", "--size", "321x201"], "even"),
+    "missing paper": (["--source", "demo", "--sink", "null", "--paper", "missing.png"], "missing.png"),
+    "paper that is text": (["--source", "demo", "--sink", "null", "--paper", "text.png"], "text.png"),
+    "unknown ink": (["--source", "demo", "--sink", "null", "--ink", "pink"], "sepia"),
+    "transparent mp4": (["--source", "demo", "--sink", "a.mp4", "--transparent"], ".png .svg .webm .mov"),
+    "transparent jpg": (["--source", "demo", "--sink", "a.jpg", "--transparent"], ".png .svg .webm .mov"),
+    "transparent photo": (["--source", "demo", "--sink", "a.png", "--transparent", "--layout", "split"], "split"),
     "stats into nowhere": (["--source", "demo", "--sink", "null", "--stats", "no/s.json"], "no"),
     "unknown option": (["--sauce", "demo"], "--sauce"),
 }
@@ -244,6 +291,7 @@ INTERRUPTED_EARLY = """
 import os, signal, sys, time
 import run_stream
 from realtime import wiring
+from realtime.controls import Controls
 
 def interrupted(*args, **options):
     os.kill(os.getpid(), signal.SIGINT)

@@ -8,6 +8,7 @@ import pytest
 
 from realtime.config import ACTIONS, OPTIONS, StreamConfig, parse
 from realtime.core import ConfigError
+from realtime.look import INKS
 
 
 def test_nothing_said_gives_the_defaults() -> None:
@@ -17,7 +18,8 @@ def test_nothing_said_gives_the_defaults() -> None:
 def test_every_option_arrives() -> None:
     argv = (
         "--source clip.mp4 --sink window --sink out.mp4 --engine onnxruntime --model other --layout inplace "
-        "--smooth 0.25 --mirror --size 640x480 --fps 25 --frames 7 --seconds 1.5 --faces 3 --live --loop --stats s.json"
+        "--smooth 0.25 --mirror --paper grain --ink #1A1a1a --weight -0.5 --chalk --transparent "
+        "--split 0.3 --size 640x480 --fps 25 --frames 7 --seconds 1.5 --faces 3 --live --loop --stats s.json"
     )
     config, action = parse(argv.split())
     assert action is None
@@ -29,6 +31,12 @@ def test_every_option_arrives() -> None:
         layout="inplace",
         smooth=0.25,
         mirror=True,
+        paper="grain",
+        ink=(26, 26, 26),
+        weight=-0.5,
+        chalk=True,
+        transparent=True,
+        split=0.3,
         size=(640, 480),
         fps=25.0,
         frames=7,
@@ -66,6 +74,13 @@ def test_an_action_is_told_apart_from_a_run(action: str) -> None:
         "--faces 0",
         "--faces 17",
         "--layout sideways",
+        "--paper=",
+        "--ink pink",
+        "--ink #12345",
+        "--weight 1.5",
+        "--weight bold",
+        "--split -0.1",
+        "--split 1.1",
         "--source=",
         "--sink=",
         "--model=",
@@ -89,9 +104,22 @@ def test_toml_is_read_and_argv_wins(tmp_path: Path) -> None:
     file = tmp_path / "live.toml"
     file.write_text(
         'source = "demo"\nsink = ["window", "null"]\nsmooth = 0.2\nmirror = true\nsize = "640x480"\nfaces = 2\n'
+        'ink = "sepia"\nchalk = true\nweight = 0.5\npaper = "grain"\nsplit = 0.4\n'
     )
     config, _ = parse(["--config", str(file), "--smooth", "0.9", "--no-mirror", "--sink", "null"])
-    assert config == StreamConfig(source="demo", sink=("null",), smooth=0.9, mirror=False, size=(640, 480), faces=2)
+    assert config == StreamConfig(
+        source="demo",
+        sink=("null",),
+        smooth=0.9,
+        mirror=False,
+        size=(640, 480),
+        faces=2,
+        paper="grain",
+        ink=INKS["sepia"],
+        weight=0.5,
+        chalk=True,
+        split=0.4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,6 +134,10 @@ def test_toml_is_read_and_argv_wins(tmp_path: Path) -> None:
         "faces = 1.5",
         "source = 3",
         "x =",
+        "chalk = 1",
+        "ink = 3",
+        "ink = [1, 2]",
+        'weight = "bold"',
     ],
 )
 def test_a_bad_toml_file_is_refused(tmp_path: Path, text: str) -> None:

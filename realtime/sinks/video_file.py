@@ -1,4 +1,7 @@
-"""Drawings as a clip: .mp4, .mkv (H.264) or .webm (VP9), every frame at its own time, the source's sound kept."""
+"""Drawings as a clip: .mp4, .mkv, .mov (H.264) or .webm (VP9), every frame at its own time, the source's sound kept.
+
+Transparent clips are .webm (VP9) or .mov (ProRes 4444).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from realtime.clear_video import CLEAR_CODECS, clear_picture
 from realtime.core import Frame, SinkError
 from realtime.letterbox import letterbox
 from realtime.media import MEDIA_ERRORS, Soundtrack, reason
@@ -43,19 +47,32 @@ class VideoFileSink:
     The size is that of the first frame, made even; later frames of another size are laid on paper of that size.
 
     Args:
-        path: ends in .mp4, .mkv or .webm; its folder must exist.
+        path: ends in .mp4, .mkv, .mov or .webm; its folder must exist.
         fps: nominal frames per second, above 0.
         time_base: of the source's pts, seconds a tick.
         audio: file whose sound is added; cut at the last frame when the pictures stop early.
+        transparent: keep the ink of composed frames alone, without paper; .webm and .mov can.
     Raises:
         SinkError: a value above cannot be used, or (later) the file cannot be written: disk full, say. What has been
             written by then is closed so that it plays.
     """
 
     def __init__(
-        self, *, path: str | Path, fps: float, time_base: Fraction | None = None, audio: Path | None = None
+        self,
+        *,
+        path: str | Path,
+        fps: float,
+        time_base: Fraction | None = None,
+        audio: Path | None = None,
+        transparent: bool = False,
     ) -> None:
         self._path = _checked(Path(path))
+        self._clear = CLEAR_CODECS.get(self._path.suffix.lower()) if transparent else None
+        if transparent and self._clear is None:
+            can = " or ".join(CLEAR_CODECS)
+            raise SinkError(
+                f"video {str(path)!r}: it holds no transparency; expected a name ending in {can}; rename it"
+            )
         if not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"video {str(path)!r}: expected frames per second above 0, got {fps}; try 30")
         if audio is not None and self._path.exists() and audio.exists() and self._path.samefile(audio):
@@ -78,10 +95,7 @@ class VideoFileSink:
         try:
             if self._container is None:
                 self._open(frame)
-            page = letterbox(frame.image, self._stream.width, self._stream.height)
-            # OpenCV converts six times faster than FFmpeg here, to BT.601, which the stream is marked with.
-            planes = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
-            picture = VideoFrame.from_ndarray(planes, format="yuv420p")
+            picture = self._picture(frame)
             tick = self._tick(frame)
             picture.pts, picture.time_base = tick, self._base
             self._mux(picture)
@@ -107,15 +121,27 @@ class VideoFileSink:
         except MEDIA_ERRORS as error:
             self._give_up(error)
 
+    def _picture(self, frame: Frame) -> VideoFrame:
+        if self._clear is not None and frame.ink is not None:
+            return clear_picture(frame.ink, self._clear[1], self._stream.width, self._stream.height)
+        page = letterbox(frame.image, self._stream.width, self._stream.height)
+        # OpenCV converts six times faster than FFmpeg here, to BT.601, which the stream is marked with.
+        planes = np.asarray(cv2.cvtColor(page, cv2.COLOR_RGB2YUV_I420), dtype=np.uint8)
+        picture = VideoFrame.from_ndarray(planes, format="yuv420p")
+        # A frame that is no drawing, in a clip that is transparent: all of it is seen.
+        return picture if self._clear is None else picture.reformat(format=self._clear[1])
+
     def _open(self, first: Frame) -> None:
         height, width = first.image.shape[:2]
         suffix = self._path.suffix.lower()
         container = av.open(str(self._path), "w", format={".mkv": "matroska"}.get(suffix, suffix[1:]))
         self._container = container
-        codec, options = _codec(suffix)
+        codec, options = _codec(suffix, self._clear)
         stream = container.add_stream(codec, rate=self._rate, options=dict(options))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
+        if self._clear is not None:
+            stream.pix_fmt = self._clear[1]
         stream.codec_context.max_b_frames = 0  # decoding order is display order: no edit list, no delay
         stream.thread_count = 1  # the network needs the other cores
         stream.colorspace, stream.color_range = _SMPTE170M, _LIMITED
@@ -128,7 +154,7 @@ class VideoFileSink:
                 self._sound = Soundtrack(self._audio, container)
             except MEDIA_ERRORS as error:
                 raise ValueError(f"the sound of {self._audio.name!r} cannot be kept: {reason(error)}") from None
-        if suffix == ".mp4":
+        if suffix in (".mp4", ".mov"):
             container.options.update(self._mp4_options())
         if not self._exact:
             self._origin = _moment(first)
@@ -185,13 +211,15 @@ def _moment(frame: Frame) -> Fraction:
     return frame.pts if frame.pts is not None else Fraction(frame.captured)
 
 
-def _codec(suffix: str) -> tuple[str, dict[str, str]]:
+def _codec(suffix: str, clear: tuple[str, str, dict[str, str]] | None) -> tuple[str, dict[str, str]]:
     """Encoder and its options; builds of FFmpeg without the usual ones get their plain sisters."""
-    choices = (
+    choices: tuple[tuple[str, dict[str, str]], ...] = (
         (("libvpx-vp9", _VP9), ("libvpx", {"deadline": "realtime", "cpu-used": "8", "crf": "10", "b": "4000000"}))
         if suffix == ".webm"
         else (("libx264", _H264), ("mpeg4", {"qscale": "3"}))
     )
+    if clear is not None:
+        choices = ((clear[0], _VP9 if suffix == ".webm" else clear[2]),)
     for name, options in choices:
         with suppress(av.codec.codec.UnknownCodecError):
             Codec(name, "w")
@@ -201,9 +229,9 @@ def _codec(suffix: str) -> tuple[str, dict[str, str]]:
 
 def _checked(path: Path) -> Path:
     suffix = path.suffix.lower()
-    if suffix not in (".mp4", ".mkv", ".webm"):
+    if suffix not in (".mp4", ".mkv", ".webm", ".mov"):
         raise SinkError(
-            f"video {str(path)!r}: expected a name ending in .mp4, .mkv or .webm, got {suffix!r}; rename it"
+            f"video {str(path)!r}: expected a name ending in .mp4, .mkv, .mov or .webm, got {suffix!r}; rename it"
         )
     if not path.parent.is_dir():
         raise SinkError(f"video {str(path)!r}: there is no folder {str(path.parent)!r}; create it first")

@@ -10,6 +10,7 @@ import socket
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, cast
 
@@ -27,6 +28,11 @@ KEYS = (
     ("space", "pause: paper is shown, never the camera"),
     ("m", "mirror"),
     ("l", "next layout"),
+    ("p", "next paper"),
+    ("k", "next ink"),
+    ("c", "chalk on a board"),
+    ("[ ]", "thinner, bolder lines"),
+    ("drag", "the line between photo and drawing (layout split)"),
     ("s", "save a snapshot"),
     ("r", "record, and stop recording"),
     ("i", "figures"),
@@ -47,6 +53,7 @@ class Gui(Protocol):
     def waitKeyEx(self, delay: int, /) -> int: ...  # noqa: N802
     def getWindowProperty(self, name: str, prop: int, /) -> float: ...  # noqa: N802
     def destroyWindow(self, name: str, /) -> Any: ...  # noqa: N802
+    def setMouseCallback(self, name: str, callback: Callable[..., None], /) -> Any: ...  # noqa: N802
 
 
 class WindowSink:
@@ -82,6 +89,7 @@ class WindowSink:
             if self._size is None:
                 flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
                 self._gui.namedWindow(self._title, flags)
+                self._gui.setMouseCallback(self._title, self._mouse)
             elif self._gone():  # showing would only open another one
                 self._controls.quit.set()
                 return
@@ -137,6 +145,11 @@ class WindowSink:
         overlay(picture, self._controls)
         self._gui.imshow(self._title, picture)
 
+    def _mouse(self, _event: int, x: int, _y: int, flags: int, *_: object) -> None:
+        """The line of ``split`` follows the mouse while its left button is down; x is in pixels of the picture."""
+        if flags & cv2.EVENT_FLAG_LBUTTON and self._controls.layout == "split" and self._size is not None:
+            self._controls.split = min(1.0, max(0.0, x / self._size[0]))
+
     def _key(self, code: int) -> None:
         controls = self._controls
         # Above 16 bits lie modifiers; arrows and the like have codes that no letter has.
@@ -151,6 +164,16 @@ class WindowSink:
                 controls.mirror = not controls.mirror
             case "l":
                 controls.next_layout()
+            case "p":
+                controls.next_paper()
+            case "k":
+                controls.next_ink()
+            case "c":
+                controls.chalk = not controls.chalk
+            case "[":
+                controls.bolder(-1)
+            case "]":
+                controls.bolder(1)
             case "s":
                 controls.request_snapshot()
             case "r":

@@ -5,7 +5,7 @@ import pytest
 from media_clips import frames, picture
 from PIL import Image
 
-from realtime.core import Sink, SinkError
+from realtime.core import Frame, Ink, Sink, SinkError
 from realtime.sinks.null import NullSink
 from realtime.sinks.picture_file import PictureFileSink
 
@@ -25,6 +25,27 @@ def test_a_still_is_on_disk_as_soon_as_it_is_drawn(tmp_path: Path, suffix: str) 
     sink.send(type(frame)(image=colour, index=0, captured=0.0))
     assert np.abs(load(path) - colour).max() <= (0 if suffix.lower() == ".png" else 6)
     sink.close()
+
+
+def test_a_transparent_png_holds_the_ink_alone_and_a_jpg_its_paper(tmp_path: Path) -> None:
+    page = np.tile(np.array([0, 100, 255], np.uint8), (20, 8))
+    ink = Ink(page=page, colour=(200, 40, 10), transparent=True)
+    frame = Frame(image=np.repeat(page[..., None], 3, 2), index=0, captured=0.0, ink=ink)
+    for name in ("a.png", "a.jpg"):
+        sink = PictureFileSink(path=tmp_path / name)
+        sink.send(frame)
+        sink.close()
+    with Image.open(tmp_path / "a.png") as file:
+        picture = np.array(file)
+    assert picture.shape == (20, 24, 4)
+    assert (picture[..., :3] == (200, 40, 10)).all(), "no light rim: the colour is not mixed with paper"
+    assert np.array_equal(picture[..., 3], 255 - page)
+    opaque = Frame(image=frame.image, index=0, captured=0.0, ink=Ink(page=page))
+    sink = PictureFileSink(path=tmp_path / "b.png")
+    sink.send(opaque)
+    for name in ("a.jpg", "b.png"):
+        with Image.open(tmp_path / name) as file:
+            assert file.mode == "RGB"
 
 
 def test_of_a_clip_the_last_frame_stays(tmp_path: Path) -> None:

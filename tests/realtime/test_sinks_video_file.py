@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from media_clips import frames, picture, read_back, sound_times, write_clip
 
-from realtime.core import Frame, Sink, SinkError
+from realtime.core import Frame, Ink, Sink, SinkError
 from realtime.sinks.video_file import VideoFileSink
 
 BASES = [
@@ -55,6 +55,62 @@ def test_matroska_and_webm_keep_times_to_the_millisecond(tmp_path: Path, suffix:
     assert len(times) == 12
     assert all(abs(a - f.pts) <= Fraction(1, 2000) for a, f in zip(times, sent, strict=True))
     assert np.abs(pictures[5].astype(int) - picture(5)).mean() < 4
+
+
+def test_a_mov_is_exact_too(tmp_path: Path) -> None:
+    sent = frames(5, time_base=Fraction(1, 25))
+    sink = VideoFileSink(path=tmp_path / "a.mov", fps=25, time_base=Fraction(1, 25))
+    for frame in sent:
+        sink.send(frame)
+    sink.close()
+    times, pictures = read_back(tmp_path / "a.mov")
+    assert times == [f.pts for f in sent]
+    assert np.abs(sent[3].image.astype(int) - pictures[3]).mean() < 3
+
+
+def _clear_frames(count: int, width: int = 97, height: int = 65) -> list[Frame]:
+    """A disc of orange ink that wanders."""
+    sent = []
+    for k in range(count):
+        page = np.full((height, width), 255, np.uint8)
+        cv2.circle(page, (30 + 5 * k, 32), 20, 0, -1, cv2.LINE_AA)
+        ink = Ink(page=page, colour=(230, 120, 20), transparent=True)
+        sent.append(Frame(image=np.repeat(page[..., None], 3, 2), index=k, captured=k / 25, ink=ink))
+    return sent
+
+
+def _with_alpha(path: Path) -> list[np.ndarray]:
+    """RGBA pictures; FFmpeg's own decoder of VP9 leaves the transparency out, libvpx's does not."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name != "vp9":
+            return [frame.to_ndarray(format="rgba") for frame in container.decode(stream)]
+        decoder = av.codec.CodecContext.create("libvpx-vp9", "r")
+        found = [frame for packet in container.demux(stream) if packet.size for frame in decoder.decode(packet)]
+        return [frame.to_ndarray(format="rgba") for frame in found]
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mov"])
+def test_a_transparent_clip_holds_the_ink_alone(tmp_path: Path, suffix: str) -> None:
+    sent = _clear_frames(6)
+    sink = VideoFileSink(path=tmp_path / f"a{suffix}", fps=25, transparent=True)
+    for frame in sent:
+        sink.send(frame)
+    sink.close()
+    seen = _with_alpha(tmp_path / f"a{suffix}")
+    assert len(seen) == 6
+    for frame, rgba in zip(sent, seen, strict=True):
+        assert rgba.shape == (66, 98, 4)
+        assert frame.ink is not None
+        assert np.abs(rgba[:65, :97, 3].astype(int) - (255 - frame.ink.page)).mean() < 4
+        assert rgba[65, :, 3].max() < 8, "the row that makes it even is clear"
+        assert np.abs(rgba[10:60, 10:90, :3].astype(int) - (230, 120, 20)).max() < 12, "one colour all over"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_container_without_transparency_is_refused_with_those_that_have_it(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(SinkError, match=r"no transparency; expected a name ending in \.webm or \.mov; rename"):
+        VideoFileSink(path=tmp_path / f"a{suffix}", fps=25, transparent=True)
 
 
 def test_a_camera_is_timed_by_its_captures_from_zero_and_always_rises(tmp_path: Path) -> None:

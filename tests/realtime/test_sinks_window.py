@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 
 from realtime.controls import Controls
 from realtime.core import Frame, Sink, SinkError
+from realtime.look import INKS
 from realtime.sinks import window
 from realtime.sinks.window import KEYS, WindowSink, display_problem, overlay
 
@@ -28,10 +30,15 @@ class FakeGui:
         self.keys: deque[int] = deque()
         self.open = False
         self.closed_by_user = False
+        self.mouse: Callable[..., None] | None = None
 
     def namedWindow(self, _: str, flags: int) -> None:  # noqa: N802
         assert flags & cv2.WINDOW_KEEPRATIO == cv2.WINDOW_KEEPRATIO
         self.open = True
+
+    def setMouseCallback(self, _: str, callback: Callable[..., None]) -> None:  # noqa: N802
+        assert self.open
+        self.mouse = callback
 
     def resizeWindow(self, _: str, width: int, height: int) -> None:  # noqa: N802
         self.sizes.append((width, height))
@@ -95,6 +102,16 @@ def test_every_key_acts_on_the_controls() -> None:
     assert controls.mirror
     press("l")
     assert controls.layout == "inplace"
+    press("p")
+    assert controls.paper == "grain"
+    press("k")
+    assert controls.ink == INKS["sepia"]
+    press("c")
+    assert controls.chalk
+    press("]")
+    press("]")
+    press("[")
+    assert controls.weight == 0.25
     press("s")
     assert controls.take_snapshot()
     press("r")
@@ -106,7 +123,24 @@ def test_every_key_acts_on_the_controls() -> None:
     assert not controls.quit.is_set()
     press("Q")
     assert controls.quit.is_set()
-    assert {key for key, _ in KEYS} == {"q", "space", "m", "l", "s", "r", "i", "?"}
+    assert {key for key, _ in KEYS} == {"q", "space", "m", "l", "p", "k", "c", "[ ]", "drag", "s", "r", "i", "?"}
+
+
+def test_the_line_of_split_follows_the_mouse_while_its_button_is_down() -> None:
+    gui, controls = FakeGui(), Controls(layout="split")
+    sink = WindowSink(controls=controls, gui=gui)
+    sink.send(frame(320, 180))
+    assert gui.mouse is not None
+    gui.mouse(cv2.EVENT_MOUSEMOVE, 80, 5, 0, None)
+    assert controls.split == 0.5
+    gui.mouse(cv2.EVENT_LBUTTONDOWN, 80, 5, cv2.EVENT_FLAG_LBUTTON, None)
+    assert controls.split == 0.25
+    for x, share in ((200, 0.625), (-30, 0.0), (900, 1.0)):
+        gui.mouse(cv2.EVENT_MOUSEMOVE, x, 5, cv2.EVENT_FLAG_LBUTTON, None)
+        assert controls.split == share
+    controls.layout = "portrait"
+    gui.mouse(cv2.EVENT_MOUSEMOVE, 80, 5, cv2.EVENT_FLAG_LBUTTON, None)
+    assert controls.split == 1.0
 
 
 def test_keys_that_mean_nothing_do_nothing() -> None:
@@ -226,6 +260,17 @@ REAL_WINDOW = """
         press(key)
         assert until(done), key
     press("Left")
+    controls.layout = "split"
+    sink.send(frame)
+
+    def mouse(*words):
+        subprocess.run(["xdotool", "mousemove", "--window", window, *words], check=True)
+
+    mouse("160", "90", "mousedown", "1")
+    assert until(lambda: abs(controls.split - 0.5) < 0.05), controls.split
+    mouse("80", "90")
+    assert until(lambda: abs(controls.split - 0.25) < 0.05), controls.split
+    mouse("80", "90", "mouseup", "1")
     subprocess.run([sys.executable, sys.argv[1], window], check=True)
     assert until(controls.quit.is_set)
     sink.close()
