@@ -37,6 +37,9 @@ class FusionConfig:
     crest: float = 0.0
     """shuffle: how strongly the darkest pixel of each 3x3 holds its neighbours back. Strokes stay as thin as a pen's
     even where the network is not sure of their place."""
+    knee: float = 0.0
+    """shuffle: the logit from which the holding back levels off; 0: never. What is surely ink or surely paper takes no
+    part in it then, which keeps solid hair solid, and the drawing steadier from frame to frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

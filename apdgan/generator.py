@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from apdgan.config import NET_NAMES, ModelConfig
-from apdgan.layers import make_fusion, make_net
+from apdgan.layers import ShuffleFusion, make_fusion, make_net
 from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts, paste_min
 
 
@@ -60,6 +61,29 @@ class HierarchicalGenerator(nn.Module):
         global_ = net["G"](seen)  # type: ignore[misc]
         fused = self.GCombine(torch.cat([global_, local_map], 1))
         return GeneratorOutput(fused, global_, local_map, raw)
+
+    def sharpen(
+        self, gain: float = 1.0, lighten: float = 0.0, *, crest: float | None = None, knee: float | None = None
+    ) -> None:
+        """Make the last step of a narrow preset steeper, lighter, thinner, in place; the configuration follows.
+
+        Args:
+            gain, lighten: see :meth:`apdgan.layers.ShuffleFusion.sharpen`.
+            crest, knee: of :class:`apdgan.config.FusionConfig`, in place of its own.
+        Raises:
+            ValueError: the paper's fusion, which has no such step, or a crest or knee below 0.
+        """
+        fusion = self.GCombine
+        if not isinstance(fusion, ShuffleFusion) or (crest or 0) < 0 or (knee or 0) < 0:
+            raise ValueError(
+                f"crest and knee: expected 0 or more, of a studio or lite network; got {crest} and {knee} of "
+                f"{self.config.family}"
+            )
+        fusion.sharpen(gain, lighten)
+        fusion.crest = fusion.crest if crest is None else crest
+        fusion.knee = fusion.knee if knee is None else knee
+        own = replace(self.config.fusion, crest=fusion.crest, knee=fusion.knee)
+        self.config = replace(self.config, fusion=own)
 
     def masked(self, drawing: Tensor, mask: Tensor) -> Tensor:
         """A drawing on its mask, white paper elsewhere. Both (B, 1, 512, 512); mask 0..1."""

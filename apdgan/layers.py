@@ -160,7 +160,8 @@ class ShuffleUNet(nn.Module):
 class ShuffleFusion(nn.Module):
     """A cheap combining network at half size. It starts as "the darker of the two" and learns a correction.
 
-    Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, ``config.crest`` times what it lacks.
+    Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, ``config.crest`` times what it lacks,
+    up to ``config.knee``.
 
     Two maps (B, 2, H, W) -> (B, 1, H, W), all in [-1, 1]; H and W even.
     """
@@ -172,14 +173,15 @@ class ShuffleFusion(nn.Module):
         self.blocks = nn.Sequential(*(conv_norm_relu(w, w, norm) for _ in range(config.blocks)))
         self.leave = nn.Conv2d(w, 4, 3, 1, 1)
         self.darker = nn.Parameter(torch.full((1,), 2.0))
-        self.crest = config.crest
+        self.crest, self.knee = config.crest, config.knee
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.enter(F.pixel_unshuffle(x, 2))
         y = F.pixel_shuffle(self.leave(y + self.blocks(y)), 2)
         y = y + self.darker * x.amin(1, keepdim=True)
-        if self.crest:  # homogeneous in y, so that sharpen() scales it along
-            y = y + self.crest * (y + F.max_pool2d(-y, 3, 1, 1))
+        if self.crest:  # homogeneous in y and knee, so that sharpen() scales it along
+            doubt = self.knee * torch.tanh(y / self.knee) if self.knee else y
+            y = y + self.crest * (doubt + F.max_pool2d(-doubt, 3, 1, 1))
         return torch.tanh(y)
 
     @torch.no_grad()
@@ -192,6 +194,7 @@ class ShuffleFusion(nn.Module):
         self.leave.bias.add_(lighten).mul_(gain)
         self.leave.weight.mul_(gain)
         self.darker.mul_(gain)
+        self.knee *= gain
 
 
 def make_net(config: NetConfig, norm: str) -> nn.Module:

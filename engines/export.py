@@ -38,6 +38,10 @@ def export_drawing(
     stated: Mapping[str, str] | None = None,
     weights: Weights = "fp32",
     upstream: Sequence[Path] = (),
+    crest: float | None = None,
+    knee: float | None = None,
+    gain: float = 1.0,
+    lighten: float = 0.0,
 ) -> Exported:
     """Export a generator with everything around it: photo, boxes, matte -> drawing.
 
@@ -48,6 +52,10 @@ def export_drawing(
         stated: words for the manifest, keys as in :data:`engines.runs.STATED`; the rest comes from the checkpoint.
         weights: how the file stores the kernels; ``fp16`` rounds them, and the file is half as large.
         upstream: checkpoints that this one was learnt from; where one is non-commercial, so is this one.
+        crest, knee: of a narrow preset's fusion (:class:`apdgan.config.FusionConfig`), in place of those it was trained
+            with.
+        gain, lighten: steepness of a narrow preset's last step, and how far it leans to paper
+            (:meth:`apdgan.generator.HierarchicalGenerator.sharpen`).
     Raises:
         EngineError: torch, onnx or onnxruntime is not installed.
         ModelError: the checkpoint cannot be used, the licence allows more than the data does, or the graph does not
@@ -65,6 +73,11 @@ def export_drawing(
         licences = runs.licences_of(upstream)
     except files.CheckpointError as error:
         raise ModelError(str(error)) from None
+    if crest is not None or knee is not None or lighten or gain != 1:
+        try:
+            generator.sharpen(gain, lighten, crest=crest, knee=knee)
+        except ValueError as error:
+            raise ModelError(f"{checkpoint}: {error}") from None
     words = runs.checked_rights({**known, **(stated or {})}, licences)
     if out.resolve() == (MODELS / f"{DEFAULT}.onnx").resolve() and says_non_commercial(words["licence"]):
         raise ModelError(f"{out}: the default model must be free to use, and this one is not; give it another name")
@@ -140,7 +153,16 @@ def export_run(args: argparse.Namespace, command: str) -> tuple[Exported, list[s
         done = export_matte_checkpoint(run.weights, out, stated=stated, weights=args.weights)
     else:
         done = export_drawing(
-            run.weights, out, norm=args.norm, stated=stated, weights=args.weights, upstream=run.upstream()
+            run.weights,
+            out,
+            norm=args.norm,
+            stated=stated,
+            weights=args.weights,
+            upstream=run.upstream(),
+            crest=args.crest,
+            knee=args.knee,
+            gain=args.gain,
+            lighten=args.lighten,
         )
     said = [f"{path}: not found, so its licence was not looked at" for path in run.upstream() if not path.exists()]
     if not args.card:
@@ -220,6 +242,12 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", choices=get_args(Weights), default="fp32", help="fp16: half the bytes; default fp32"
     )
     parser.add_argument("--norm", choices=("batch", "instance"), help="batch: running statistics; default: as saved")
+    parser.add_argument("--crest", type=float, help="of studio, lite: how thin strokes are held; default: as trained")
+    parser.add_argument("--knee", type=float, help="of studio and lite: logit from which that levels off; 0: never")
+    parser.add_argument(
+        "--gain", type=float, default=1.0, help="of studio, lite: more makes grey black or white; default 1"
+    )
+    parser.add_argument("--lighten", type=float, default=0.0, help="of studio, lite: more leaves less ink; default 0")
     parser.add_argument("--picture", type=Path, metavar="PNG", help="for the card, or none; default: the newest sample")
     parser.add_argument("--no-card", dest="card", action="store_false", help="write the model file alone")
     parser.add_argument("--kind", choices=get_args(Kind), default="drawing", help="default drawing")

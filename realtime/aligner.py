@@ -52,7 +52,7 @@ class Aligner:
         matte_every: int = 2,
         matte_change: float = 8.0,
         pull: Pull | None = None,
-        points_min_cutoff_hz: float = 3.0,
+        points_min_cutoff_hz: float = 1.0,
         points_beta: float = 0.05,
     ) -> None:
         """

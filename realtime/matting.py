@@ -14,7 +14,7 @@ SIDE = 128
 """Photos are compared at this size."""
 STILL, MOVED = 4.0, 12.0
 """Grey levels of change up to which a place is at rest, and from which it has moved."""
-AT_REST = 0.12
+AT_REST = 0.07
 """Share of a fresh matte that comes in where nothing moves."""
 
 

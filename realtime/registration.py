@@ -28,7 +28,7 @@ _LEAST = 12
 """With fewer points that agree, the picture says nothing."""
 _SPREAD = 20.0
 """Least spread of them, px of the small square (root mean square distance from their middle)."""
-DOUBT = 0.045
+DOUBT = 0.03
 """Where picture and landmarks disagree by more about one frame's motion, in square widths, the landmarks are believed:
 what moved was a hand, or the wall behind a face that moves by itself."""
 _ARM = np.array([1.0, 1.0, 0.5, 0.5])
@@ -43,9 +43,9 @@ class Pull:
 
     rest_hz: float = 0.02
     """Cutoff while they agree."""
-    agree: float = 0.018
+    agree: float = 0.022
     """They agree while they part by less."""
-    gain_hz: float = 120.0
+    gain_hz: float = 150.0
     """Hz gained for each square width beyond that."""
     slow_hz: float = 1.2
     """Low-pass of what they part by: a tremble is no parting."""
@@ -68,6 +68,7 @@ class Registration:
         self._time = 0.0
         self._matrix: Matrix | None = None
         self._grey: NDArray[np.uint8] | None = None
+        self._fitted: Matrix = np.eye(2, 3)
         self._calmed: Matrix = np.eye(2, 3)
         self._apart = np.zeros(4)
         self.held = False
@@ -83,14 +84,17 @@ class Registration:
         """
         step = time - self._time
         self._time, self.held = time, False
-        before, self._calmed = self._calmed, self._calm_fit(fitted, time)
+        before, self._fitted = self._fitted, fitted
+        calm_before, self._calmed = self._calmed, self._calm_fit(fitted, time)
         if self._matrix is None or self._grey is None or not 0 <= step <= RESET_S:
             self._matrix, self._apart = fitted, np.zeros(4)
         elif step > 0:
-            # Carried by the landmarks' own motion: where they and the square parted before, they still do.
-            carried = _product(_product(self._matrix, invert(before)), self._calmed)
             motion = _motion(self._grey, small_grey(image, self._matrix))
-            if motion is not None:
+            # Carried by the landmarks' own motion: where they and the square parted before, they still do.
+            if motion is None:
+                carried = _product(_product(self._matrix, invert(calm_before)), self._calmed)
+            else:
+                carried = _product(_product(self._matrix, invert(before)), fitted)
                 seen = _product(invert(motion), self._matrix)
                 self.held = _size(_parting(_product(carried, invert(seen)))) <= DOUBT
                 carried = seen if self.held else carried

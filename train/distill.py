@@ -151,7 +151,7 @@ class Distill:
             start_generator(self.student, config)
             if model.start.endswith(".onnx") and isinstance(self.student.GCombine, ShuffleFusion):
                 gain, lighten = self.loss.sharpen  # a model file's last step is sharp already
-                self.student.GCombine.sharpen(1 / gain, -lighten * gain)
+                self.student.sharpen(1 / gain, -lighten * gain)
         self.student.to(world.device)
         self.networks: Mapping[str, nn.Module] = {"student": self.student}
         self.judge = Adversary().to(world.device) if self._uses_judge(config) else None
@@ -194,7 +194,7 @@ class Distill:
         student = HierarchicalGenerator(self.student.config)
         student.load_state_dict(average)
         if isinstance(student.GCombine, ShuffleFusion):
-            student.GCombine.sharpen(*self.loss.sharpen)
+            student.sharpen(*self.loss.sharpen)
         return student
 
     def _draw(self, one: Pass) -> GeneratorOutput:
