@@ -123,11 +123,12 @@ def _relit(before: Plane, now: Plane) -> Plane:
     size = (_LIGHT_SIDE, _LIGHT_SIDE)
     a, b = (cv2.resize(one, size, interpolation=cv2.INTER_AREA).ravel() for one in (before, now))
     weight = np.ones_like(a)
-    for _ in range(2):
+    for _ in range(4):
         total = float(weight.sum())
         mean_a, mean_b = float(weight @ a) / total, float(weight @ b) / total
         spread = float(weight @ (a - mean_a) ** 2)
         together = float(weight @ ((a - mean_a) * (b - mean_b)))
         gain = min(4.0, max(0.25, together / spread)) if spread > total else 1.0
         weight = 1 / (1 + ((b - mean_b - gain * (a - mean_a)) / _LIGHT_LEVELS) ** 2) ** 2
-    return np.asarray(np.float32(gain) * before + np.float32(mean_b - gain * mean_a), np.float32)
+    lit = np.float32(gain) * before + np.float32(mean_b - gain * mean_a)
+    return np.clip(lit, 0, 255, out=lit)  # as the camera does
