@@ -1,4 +1,4 @@
-"""What is counted of drawings over time: flicker, lag, ghosts, haze. None of them alone, for a frozen picture flickers least.
+"""What is counted of drawings over time: flicker, lag, ghosts, haze. Not one alone: a frozen picture flickers least.
 
 All is measured in the aligned square, of one face in two distinct frames in a row. Ink is grey < 128, and a pixel is
 darker by how much it lies below 255.
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -40,7 +41,8 @@ MOVED_PX = 1.0
 SHIFT_PX = (7.0, 4.0)
 """Of the synthetic step, right and down."""
 _OCCLUDED_PX = 1.0
-"""A point that does not come back to within this, by the flow there and the flow back, is hidden in one of the photos."""
+"""A point that flow there and flow back do not bring back to within this is hidden in one of the photos."""
+_NO_MAP: Any = None  # the second one, when the first holds x and y; OpenCV's stubs know of no None
 _GRID = np.dstack(np.meshgrid(np.arange(512, dtype=np.float32), np.arange(512, dtype=np.float32)))
 
 
@@ -62,12 +64,14 @@ class Flow:
     """Dense motion between the photos (DIS, Kroeger et al., ECCV 2016, medium preset at full size)."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Change:
         """Of two photos (512, 512, 3) uint8 RGB."""
         a, b = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) for photo in (before, after))
-        back, there = (np.asarray(self._flow.calc(x, y, np.zeros((512, 512, 2), np.float32))) for x, y in ((b, a), (a, b)))
+        back, there = (
+            np.asarray(self._flow.calc(x, y, np.zeros((512, 512, 2), np.float32))) for x, y in ((b, a), (a, b))
+        )
         source = _GRID + back
         returned = _sampled(there, source) + back
         inside = ((source >= 0) & (source <= 511)).all(-1)
@@ -182,5 +186,6 @@ def _shifted(drawing: Drawing) -> Drawing:
     return replace(drawing, ink=ink, portrait=replace(drawing.portrait, photo=photo))
 
 
-def _sampled(image: NDArray[np.generic], source: NDArray[np.float32]) -> NDArray[np.generic]:
-    return np.asarray(cv2.remap(image, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
+def _sampled(image: NDArray[Any], source: NDArray[np.float32]) -> NDArray[Any]:
+    """An image (512, 512, ...) seen from where ``source`` leads."""
+    return np.asarray(cv2.remap(image, source, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

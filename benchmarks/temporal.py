@@ -38,7 +38,17 @@ from realtime.smoothing import make_smoother
 DEFAULT_STRENGTH = 0.5
 SHIFT_FRAMES = 24
 """Frames at a clip's beginning that the synthetic shift is tried on."""
-COLUMNS = ("warp_error", "still_toggles", "ghosts", "difference", "lag_frames", "frames_to_half", "haze", "ms", "ms_p95")
+COLUMNS = (
+    "warp_error",
+    "still_toggles",
+    "ghosts",
+    "difference",
+    "lag_frames",
+    "frames_to_half",
+    "haze",
+    "ms",
+    "ms_p95",
+)
 
 
 class _Off:
@@ -59,7 +69,9 @@ SETTINGS: dict[str, tuple[Callable[[], Smoother], float]] = {
 class _Face:
     """One face through every setting."""
 
-    smoothers: dict[str, Smoother] = field(default_factory=lambda: {name: make() for name, (make, _) in SETTINGS.items()})
+    smoothers: dict[str, Smoother] = field(
+        default_factory=lambda: {name: make() for name, (make, _) in SETTINGS.items()}
+    )
     history: History = field(default_factory=History)
     before: tuple[Portrait, dict[str, Ink]] | None = None
 
@@ -145,7 +157,10 @@ def table(report: Mapping[str, Any]) -> str:
         "",
     ]
     for one in report["clips"]:
-        lines += [f"{one['clip']}: {one['pairs']} pairs of {one['frames']} frames ({one['repeats']} repeats left out)", ""]
+        lines += [
+            f"{one['clip']}: {one['pairs']} pairs of {one['frames']} frames ({one['repeats']} repeats left out)",
+            "",
+        ]
         lines += [*_rows(one["settings"]), ""]
     lines += ["Mean over clips", "", *_rows(report["mean"]), "", *_ratios(report)]
     return "\n".join(lines) + "\n"
@@ -173,7 +188,7 @@ def _ratios(report: Mapping[str, Any]) -> list[str]:
     ]
     if (first := report.get("first")) is not None:
         lines.append(
-            f"- warp error of the filter: {kept['warp_error'] / first['warp_error']:.0%} of what it was without a filter "
+            f"- warp error of the filter: {kept['warp_error'] / first['warp_error']:.0%} of what it was without one "
             f"at commit {first['commit']}, weights {first['weights']}: {first['warp_error']:.4f}"
         )
     return lines
@@ -189,7 +204,9 @@ def _first(path: Path) -> dict[str, Any]:
         kept = {key: earlier[key] for key in ("commit", "weights", "command")}
         return {**kept, "warp_error": earlier["mean"]["off"]["warp_error"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"--first: expected the .json of an earlier run, got {path} ({error!r}); run it first") from error
+        raise UserError(
+            f"--first: expected the .json of an earlier run, got {path} ({error!r}); run it first"
+        ) from error
 
 
 def _commit() -> str:

@@ -8,6 +8,7 @@ closed, a hand before the mouth) is gone. A lamp that is switched is neither.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ class PhotoMemory:
     """Remembers the photo of one face."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._now: Plane | None = None
         self._kept: Plane | None = None
         self._carried: Plane | None = None
@@ -66,32 +67,33 @@ class PhotoMemory:
         Args:
             photo: (512, 512, 3) uint8 RGB. Call :meth:`keep` before the next one.
         """
-        grey = cv2.cvtColor(cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+        small = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
         now = grey.astype(np.float32)
         self._now, self._carried = now, None
         if self._kept is None:
             return None
         kept = _relit(self._kept, now)
         # Half of the range within 3 px: grey levels a px.
-        edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)).astype(np.float32) * np.float32(0.5)
-        unrest = np.clip(_change(now, kept) * 2 / (REST[0] + REST[1] * edges) - 1, 0, 1)
+        edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
+        unrest: Plane = np.clip(_change(now, kept) * 2 / (REST[0] + REST[1] * edges) - 1, 0, 1)
         motion = None
         if float(unrest.max()) > 0:
-            unrest = cv2.blur(cv2.dilate(unrest, _REACH), (REACH, REACH))
+            unrest = np.asarray(cv2.blur(cv2.dilate(unrest, _REACH), (REACH, REACH)), np.float32)
             before = cv2.addWeighted(kept, 1, kept, 0, 0, dtype=cv2.CV_8U)
-            x, y = cv2.split(self._flow.calc(grey, before, None))
-            motion = x * unrest, y * unrest
-            kept = cv2.remap(kept, *placed(motion), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            flow = self._flow.calc(grey, before, _NO_GUESS)
+            motion = flow[..., 0] * unrest, flow[..., 1] * unrest
+            kept = warped(kept, *(one.copy() for one in motion))
         self._carried = kept
         left = _change(now, kept) / (SAME[0] + SAME[1] * edges)
-        same = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
+        same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
         if float(same.mean()) < ANOTHER:
             self._carried = None
             return None
         return Past(same=same, unrest=unrest, motion=motion)
 
     def keep(self, share: Plane | None) -> None:
-        """Remember: ``share`` (SIDE, SIDE) of the past, the rest of the photo just looked at; None: that photo alone."""
+        """Remember ``share`` (SIDE, SIDE) of the past and the rest of the photo just looked at; None: that alone."""
         assert self._now is not None
         if share is None or self._carried is None:
             self._kept = self._now
@@ -99,14 +101,17 @@ class PhotoMemory:
             self._kept = self._now + share * (self._carried - self._now)
 
 
+_NO_GUESS: Any = None  # of the motion; OpenCV's stubs know of no None
 _NEXT, _REACH = (np.ones((side, side), np.uint8) for side in (3, REACH))
 
 
-def placed(motion: tuple[Plane, Plane]) -> tuple[Plane, Plane]:
-    """Motion (N, N) of x and y as the places that it leads to, in place: what cv2.remap wants."""
-    x, y = motion
-    line = np.arange(len(x), dtype=np.float32)
-    return np.add(x, line[None, :]), np.add(y, line[:, None])
+def warped(plane: Plane, x: Plane, y: Plane, out: Plane | None = None) -> Plane:
+    """A plane (N, N) seen from where motion ``x``, ``y`` (N, N; px of it) leads; they are overwritten."""
+    line = np.arange(len(plane), dtype=np.float32)
+    np.add(x, line[None, :], out=x)
+    np.add(y, line[:, None], out=y)
+    seen = cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.float32)
 
 
 def _change(now: Plane, before: Plane) -> Plane:

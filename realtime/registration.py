@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ DOUBT = 0.045
 what moved was a hand, or the wall behind a face that moves by itself."""
 _ARM = np.array([1.0, 1.0, 0.5, 0.5])
 """What a shift, a turn (rad) and a growth (e-fold) of the square move its sides by, in square widths."""
+_NO_GUESS: Any = None  # of where the points are now; OpenCV's stubs know of no None
 _LAMP_GAIN, _LAMP_LEVELS = 0.06, 6.0
 """A head's contrast and mean grey change by less from frame to frame while its light stays."""
 _FIT_PX = 0.35
@@ -163,7 +165,7 @@ def _motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Matrix | Non
         return None
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.01)
     end, found, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, start, None, winSize=(17, 17), maxLevel=3, criteria=criteria
+        before, after, start, _NO_GUESS, winSize=(17, 17), maxLevel=3, criteria=criteria
     )
     kept = found[:, 0] == 1
     here, there = start[kept, 0].astype(np.float64), end[kept, 0].astype(np.float64)

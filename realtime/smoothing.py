@@ -8,6 +8,7 @@ to a clear majority: lines stay crisp, and change in one go.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,24 +16,23 @@ from numpy.typing import NDArray
 
 from realtime.core import Drawing
 from realtime.one_euro import RESET_S, OneEuro, share
-from realtime.photo_memory import Past, PhotoMemory, Plane
+from realtime.photo_memory import PhotoMemory, Plane, warped
 
 __all__ = ["RESET_S", "InkSmoother", "OneEuro", "make_smoother", "share"]
 
 Ink = NDArray[np.uint8]
 
 _HALF = 127.5
-_LINE = np.arange(512, dtype=np.float32)
 _ONES = np.ones((512, 512), np.float32)
 
 
 class InkSmoother:
     """Steadies the ink of one face.
 
-    Ink is taken as -1 and paper as 1. Carried along with the photo is the recursive mean of what the engine drew. Where
-    the photo moves, that mean may not say what the engine does not draw nearby (neighbourhood clamping, as in temporal
-    anti-aliasing: Karis, SIGGRAPH 2014), so nothing that is dragged along outlives its line. Where the photo is at
-    rest, the choice between ink and paper that was made before has a vote of its own.
+    Ink is taken as -1 and paper as 1. Carried along with the photo is the recursive mean of what the engine drew; where
+    the photo is at rest, the choice between ink and paper that was made before has a vote of its own. Neither may say
+    what the engine does not draw now, here or nearby (neighbourhood clamping, as in temporal anti-aliasing: Karis,
+    SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
     MEMORY = (10.0, 2.0)
@@ -44,19 +44,18 @@ class InkSmoother:
     """What the engine drew goes into the mean this much steeper, so that a faint line can win too."""
     STEEP = 8.0
     """The choice is what mean and choice vote for, this steep."""
-    CONTRAST = 1.3
+    CONTRAST = 1.5
     """What is shown is the same, this steep: edges come out about as soft as the engine draws them."""
-    NEARBY = 5
+    SURE = 0.25
+    """At the least: a choice is shown this far from the middle."""
+    NEARBY = 7
     """Side of what counts as nearby, px."""
-    GIVE = 85
-    """Grey levels a frame by which the past gives way, where it is at rest, to what the engine draws nearby."""
 
     def __init__(self) -> None:
         self._memory = PhotoMemory()
-        self._mean, self._choice = (np.zeros((512, 512), np.float32) for _ in range(2))
+        self._mean, self._spare, self._choice = (np.zeros((512, 512), np.float32) for _ in range(3))
         # Scratch is kept: fresh megabytes cost more than what is done with them.
-        self._drawn, self._a, self._b, self._c = (np.zeros((512, 512), np.float32) for _ in range(4))
-        self._low = self._high = np.zeros((512, 512), np.uint8)
+        self._drawn, self._a, self._b = (np.zeros((512, 512), np.float32) for _ in range(3))
 
     def smooth(self, drawing: Drawing, strength: float) -> Drawing:
         """The steadied drawing; ``strength`` 0 gives the drawing itself, 1 the calmest."""
@@ -68,7 +67,6 @@ class InkSmoother:
             self._memory.keep(None)
             _signed(drawing.ink, self._mean)
             _times(self._mean, self.STEEP, self._choice)
-            self._low = self._high = drawing.ink
             return drawing
         rest, moving = self.MEMORY
         memory = np.float32((2 * strength) ** 2) * (rest + past.unrest * np.float32(moving - rest))
@@ -79,32 +77,30 @@ class InkSmoother:
         weight = past.same * np.float32(min(1.0, 4 * strength))
         drawn = _signed(drawing.ink, self._drawn)
         around = np.ones((self.NEARBY, self.NEARBY), np.uint8)
-        low, high = cv2.erode(drawing.ink, around), cv2.dilate(drawing.ink, around)
         if past.motion is not None:
-            self._carry(past.motion, past.unrest, low, high)
-        self._low, self._high = cv2.min(low, cv2.add(self._low, self.GIVE)), cv2.max(high, cv2.subtract(self._high, self.GIVE))
-        _hold(self._mean, self._low, self._high, self._a)
-        _hold(self._choice, self._low, self._high, self._a)
+            self._carry(past.motion)
+        for bound, hold in ((cv2.dilate(drawing.ink, around), cv2.min), (cv2.erode(drawing.ink, around), cv2.max)):
+            signed = _signed(_ink(bound), self._a)
+            hold(self._mean, signed, dst=self._mean)
+            hold(self._choice, signed, dst=self._choice)
         _mix(self._mean, _times(drawn, self.SHARP, self._b), _wide(kept, self._a))
-        vote = cv2.blendLinear(self._mean, self._choice, _ONES, _wide(loyalty, self._a), dst=self._b)
-        _times(vote, self.STEEP, self._choice)
+        cv2.blendLinear(self._mean, self._choice, _ONES, _wide(loyalty, self._a), dst=self._b)
+        _times(self._b, self.STEEP, self._choice)
         shown = _times(self._mean, self.CONTRAST, self._b)
         # The mean, on its choice's side of the middle.
-        cv2.max(shown, self._choice * np.float32(0.75) - np.float32(0.25), dst=shown)
-        cv2.min(shown, self._choice * np.float32(0.75) + np.float32(0.25), dst=shown)
+        slope = np.multiply(self._choice, np.float32((1 + self.SURE) / 2), out=self._a)
+        cv2.max(shown, np.subtract(slope, np.float32((1 - self.SURE) / 2), out=slope), dst=shown)
+        cv2.min(shown, np.add(slope, np.float32(1 - self.SURE), out=slope), dst=shown)
         _mix(shown, drawn, _wide(weight, self._a))
-        return replace(drawing, ink=cv2.addWeighted(shown, _HALF, shown, 0, _HALF, dtype=cv2.CV_8U))
+        return replace(drawing, ink=_ink(cv2.addWeighted(shown, _HALF, shown, 0, _HALF, dtype=cv2.CV_8U)))
 
-    def _carry(self, motion: tuple[Plane, Plane], unrest: Plane, low: Ink, high: Ink) -> None:
+    def _carry(self, motion: tuple[Plane, Plane]) -> None:
         """Put the mean where it lies now."""
         x, y = (_wide(one, into) for one, into in zip(motion, (self._a, self._b), strict=True))
-        for place, line in ((x, _LINE), (y, _LINE[:, None])):
-            place *= 2
-            place += line
-        there = cv2.remap(self._mean, x, y, cv2.INTER_LINEAR, dst=self._c, borderMode=cv2.BORDER_REPLICATE)
-        np.copyto(self._mean, there)
-        _hold(self._mean, low, high, self._a)
-        _mix(self._mean, there, _wide(unrest, self._a))
+        np.multiply(x, 2, out=x)
+        np.multiply(y, 2, out=y)
+        warped(self._mean, x, y, self._spare)
+        self._mean, self._spare = self._spare, self._mean
 
 
 def make_smoother() -> InkSmoother:
@@ -112,15 +108,13 @@ def make_smoother() -> InkSmoother:
     return InkSmoother()
 
 
+def _ink(plane: NDArray[Any]) -> Ink:
+    return np.asarray(plane, np.uint8)
+
+
 def _signed(ink: Ink, out: Plane) -> Plane:
     """0 .. 255 to -1 .. 1."""
     return np.asarray(cv2.addWeighted(ink, 1 / _HALF, ink, 0, -1, dst=out, dtype=cv2.CV_32F), np.float32)
-
-
-def _hold(plane: Plane, low: Ink, high: Ink, work: Plane) -> None:
-    """Hold a plane within bounds, 0 .. 255 each."""
-    cv2.min(plane, _signed(high, work), dst=plane)
-    cv2.max(plane, _signed(low, work), dst=plane)
 
 
 def _mix(plane: Plane, other: Plane, share: Plane) -> None:

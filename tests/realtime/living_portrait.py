@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -103,7 +102,7 @@ class Studio:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._opened.close()
 
     def shoot(self, images: Iterable[Image], *, strength: float = 0.5, gone: Iterable[int] = ()) -> list[Pair]:
