@@ -135,7 +135,7 @@ def measure(clip: Path, models: Mapping[str, engines.Engine], *, frames: int | N
     counts = {name: Flicker() for name in models}
     photo: list[float] = []
     before: dict[int, tuple[Portrait, dict[str, Ink]]] = {}
-    for frame, portraits in _located(clip, frames, next(iter(models.values()))):
+    for frame, portraits in located(clip, frames, next(iter(models.values()))):
         if repeated[frame.index]:
             continue
         now = {portrait.face_id: (portrait, _draw(models, portrait)) for portrait in portraits}
@@ -165,7 +165,7 @@ def _frames(clip: Path, limit: int | None) -> Iterator[Frame]:
             yield frame
 
 
-def _located(clip: Path, limit: int | None, engine: engines.Engine) -> Iterator[tuple[Frame, list[Portrait]]]:
+def located(clip: Path, limit: int | None, engine: engines.Engine) -> Iterator[tuple[Frame, list[Portrait]]]:
     """Every frame with its portraits, by the live program's own stylizer."""
     from realtime.trackers.mediapipe_face import MediaPipeFaceTracker
 

@@ -33,6 +33,8 @@ DOUBT = 0.03
 what moved was a hand, or the wall behind a face that moves by itself."""
 _ARM = np.array([1.0, 1.0, 0.5, 0.5])
 """What a shift, a turn (rad) and a growth (e-fold) of the square move its sides by, in square widths."""
+_LAMP_GAIN, _LAMP_LEVELS = 0.06, 6.0
+"""A head's contrast and mean grey change by less from frame to frame while its light stays."""
 _FIT_PX = 0.35
 """Scale of the robust fit, px of the small square: a point this far off counts half."""
 
@@ -89,7 +91,7 @@ class Registration:
         if self._matrix is None or self._grey is None or not 0 <= step <= RESET_S:
             self._matrix, self._apart = fitted, np.zeros(4)
         elif step > 0:
-            motion = _motion(self._grey, small_grey(image, self._matrix))
+            motion = _motion(self._grey, _relit(small_grey(image, self._matrix), self._grey))
             # Carried by the landmarks' own motion: where they and the square parted before, they still do.
             if motion is None:
                 carried = _product(_product(self._matrix, invert(calm_before)), self._calmed)
@@ -145,6 +147,17 @@ def _head() -> NDArray[np.uint8]:
 
 
 _HEAD = _head()
+
+
+def _relit(image: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture under the light of another, where a lamp was switched: what is tracked must keep its grey."""
+    (mean, deviation), (wanted, spread) = (
+        (float(a[0, 0]), float(b[0, 0])) for a, b in (cv2.meanStdDev(one, mask=_HEAD) for one in (image, like))
+    )
+    gain = spread / max(deviation, 1.0)
+    if abs(gain - 1) < _LAMP_GAIN and abs(wanted - mean) < _LAMP_LEVELS:
+        return image
+    return np.asarray(cv2.addWeighted(image, gain, image, 0, wanted - gain * mean), np.uint8)
 
 
 def _motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Matrix | None:
