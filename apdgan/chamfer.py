@@ -59,8 +59,8 @@ class NetworkChamfer:
 
 
 UNIT_PX = 200.0
-"""What counts as distance 1 in :class:`ExactChamfer`. The paper's maps are over their own maximum, which on portraits is
-about this, so its factor 0.1 suits both."""
+"""What counts as distance 1 in :class:`ExactChamfer`. The paper's maps are over their own maximum, which on portraits
+is about this, so its factor 0.1 suits both."""
 
 
 class ExactChamfer:
