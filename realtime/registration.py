@@ -33,8 +33,8 @@ DOUBT = 0.03
 what moved was a hand, or the wall behind a face that moves by itself."""
 _ARM = np.array([1.0, 1.0, 0.5, 0.5])
 """What a shift, a turn (rad) and a growth (e-fold) of the square move its sides by, in square widths."""
-_LAMP_GAIN, _LAMP_LEVELS = 0.06, 6.0
-"""A head's contrast and mean grey change by less from frame to frame while its light stays."""
+_LAMP = 0.5
+"""Where other light explains more than half of a change, it was a lamp, not the head, that made it."""
 _FIT_PX = 0.35
 """Scale of the robust fit, px of the small square: a point this far off counts half."""
 
@@ -155,9 +155,8 @@ def _relit(image: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint
         (float(a[0, 0]), float(b[0, 0])) for a, b in (cv2.meanStdDev(one, mask=_HEAD) for one in (image, like))
     )
     gain = spread / max(deviation, 1.0)
-    if abs(gain - 1) < _LAMP_GAIN and abs(wanted - mean) < _LAMP_LEVELS:
-        return image
-    return np.asarray(cv2.addWeighted(image, gain, image, 0, wanted - gain * mean), np.uint8)
+    lit = np.asarray(cv2.addWeighted(image, gain, image, 0, wanted - gain * mean), np.uint8)
+    return lit if cv2.norm(lit, like, cv2.NORM_L1, _HEAD) < _LAMP * cv2.norm(image, like, cv2.NORM_L1, _HEAD) else image
 
 
 def _motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Matrix | None:

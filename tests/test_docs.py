@@ -49,9 +49,10 @@ def test_every_settings_file_is_read(text: str, tmp_path: Path, monkeypatch: pyt
     from train.config import read_config
 
     monkeypatch.chdir(tmp_path)
-    for folder in ("pairs/data/train", "pairs/data/test", "data/npr", "runs/artist"):
+    for folder in ("pairs/data/train", "pairs/data/test", "data/npr", "runs/artist", "models"):
         Path(folder).mkdir(parents=True)
-    Path("runs/artist/generator.safetensors").touch()
+    for file in ("runs/artist/generator.safetensors", "models/lite.onnx"):
+        Path(file).touch()
     command, name = name_of(text).split()
     Path(name).write_text(text)
     config = read_config(Path(name), import_module(f"train.{command}").TABLES)

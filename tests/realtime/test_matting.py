@@ -63,6 +63,6 @@ def test_a_lamp_that_changes_is_no_movement(level: int) -> None:
 def test_a_wrong_matte_does_not_last() -> None:
     steady = SteadyMatte()
     steady(photo(), person(60))
-    for _ in range(30):
+    for _ in range(60):  # four seconds: a matte is made for every second frame
         got = steady(photo(), person(150))
     assert np.abs(got.astype(int) - person(150)).max() < 12

@@ -53,7 +53,7 @@ def test_a_square_stands_still_on_a_still_picture_though_its_landmarks_tremble()
         noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
         found.append(register(noisy, trembling(pose(), rng), index / 30))
     steps = [SIZE * apart(a, b) for a, b in pairwise(found)]
-    assert np.mean(steps) < 0.3
+    assert np.mean(steps) < 0.6  # of a tremble of 4
     assert register.held
 
 
