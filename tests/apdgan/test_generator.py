@@ -210,3 +210,41 @@ def test_a_soft_matte_fades_the_drawing_of_the_foreground_to_paper() -> None:
     assert torch.equal(run(generator, photo, boxes, whole).fused, hard.fused)
     half = run(generator, photo, boxes, whole / 2)
     assert not torch.equal(half.local_map, hard.local_map)
+
+
+def test_the_last_step_can_be_made_thinner_steeper_and_lighter_and_the_configuration_follows() -> None:
+    torch.manual_seed(0)
+    ink = {}
+    photo, corners, fg = (
+        torch.rand(1, 3, 512, 512) * 2 - 1,
+        torch.tensor([[[140, 200], [260, 200], [208, 250], [192, 330]]]),
+        torch.ones(1, 1, 512, 512),
+    )
+    for name, how in {
+        "as built": {},
+        "thin": {"crest": 9.0},
+        "knee": {"crest": 9.0, "knee": 0.01},
+        "light": {"lighten": 0.5},
+    }.items():
+        torch.manual_seed(1)
+        generator = HierarchicalGenerator(preset("lite", width=8)).eval()
+        generator.sharpen(2.0, **how)
+        with torch.inference_mode():
+            ink[name] = float((generator(photo, corners, fg).fused < 0).float().mean())
+    assert ink["thin"] < ink["knee"] < 1
+    assert ink["light"] < ink["as built"]
+    generator.sharpen(3.0, crest=9.0, knee=2.0)
+    generator.sharpen(3.0)
+    assert (generator.config.fusion.crest, generator.config.fusion.knee) == (9.0, 6.0)
+
+
+def test_the_papers_fusion_has_no_such_step() -> None:
+    generator = HierarchicalGenerator(preset("paper", width=2))
+    with pytest.raises(ValueError, match=r"of a studio or lite network; got 3\.0 and None of paper"):
+        generator.sharpen(crest=3.0)
+
+
+def test_a_crest_of_ones_own_is_for_narrow_presets() -> None:
+    assert preset("lite", crest=0.0).fusion.crest == 0
+    with pytest.raises(ValueError, match="crest: expected 0 or more, with preset studio or lite; got 1.0 with paper"):
+        preset("paper", crest=1.0)
