@@ -234,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write a dated .md and .json into this folder")
     args = parser.parse_args(argv)
     arguments = sys.argv[1:] if argv is None else list(argv)
-    shown = [Path(part).name if Path(part).exists() else part for part in arguments]
+    shown = [Path(part).name if "/" in part else part for part in arguments]
     cv2.setNumThreads(1)
     try:
         if args.frames is not None and args.frames < 2:
