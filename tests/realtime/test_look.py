@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import cv2
@@ -143,12 +142,3 @@ def test_chalk_takes_the_stick_nearest_to_the_ink() -> None:
     assert Look(chalk=True).colour == CHALK
     red, green, blue = Look(chalk=True, ink=INKS["blue"]).colour
     assert blue > green > red > 140
-
-
-def test_a_plain_page_costs_next_to_nothing() -> None:
-    papers, grey, costs = Papers(), page(4.0, 5.0), []
-    for _ in range(9):
-        begun = time.thread_time()
-        papers.paint(grey, Look())
-        costs.append(time.thread_time() - begun)
-    assert min(costs) < 0.003

@@ -1,12 +1,10 @@
-import time
-
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from realtime.core import Drawing, Portrait
-from realtime.smoothing import InkSmoother, OneEuro, make_smoother
+from realtime.smoothing import OneEuro, make_smoother
 
 
 def drawing(ink: NDArray[np.uint8], photo: NDArray[np.uint8]) -> Drawing:
@@ -138,13 +136,3 @@ def test_a_lamp_that_dims_is_no_movement() -> None:
     dim = np.clip(photo().astype(int) - 25, 0, 255).astype(np.uint8)
     out = smoother.smooth(drawing(flickering(rng), dim), 1.0)
     assert out.ink.mean() < 60
-
-
-def test_a_face_costs_at_most_three_milliseconds() -> None:
-    rng, smoother, spent = np.random.default_rng(0), InkSmoother(), []
-    frames = [drawing(flickering(rng), noisy(photo(), rng, 4)) for _ in range(4)]
-    for index in range(40):
-        start = time.thread_time()
-        smoother.smooth(frames[index % 4], 0.5)
-        spent.append(time.thread_time() - start)
-    assert min(spent) <= 0.003  # the quickest: other work on the machine only ever adds
