@@ -147,11 +147,9 @@ class Distill:
         self.world, self.seed = world, config.run.seed
         self.student = HierarchicalGenerator(model.network())
         self.loss: DistillLoss = config.extra["loss"]
-        if model.start:
-            start_generator(self.student, config)
-            if model.start.endswith(".onnx") and isinstance(self.student.GCombine, ShuffleFusion):
-                gain, lighten = self.loss.sharpen  # a model file's last step is sharp already
-                self.student.sharpen(1 / gain, -lighten * gain)
+        if model.start and start_generator(self.student, config) and isinstance(self.student.GCombine, ShuffleFusion):
+            gain, lighten = self.loss.sharpen
+            self.student.sharpen(1 / gain, -lighten * gain)  # as it was before it was shipped
         self.student.to(world.device)
         self.networks: Mapping[str, nn.Module] = {"student": self.student}
         self.judge = Adversary().to(world.device) if self._uses_judge(config) else None

@@ -104,16 +104,18 @@ class _Undo:
         norm.bias.copy_(mean + self.bias.to(mean))
 
 
-def start_generator(generator: HierarchicalGenerator, config: RunConfig) -> None:
+def start_generator(generator: HierarchicalGenerator, config: RunConfig) -> bool:
     """Fill a generator from ``[model] start``: a checkpoint of any kind, or a model file.
 
+    Returns:
+        True for a model file, whose last step is as it was shipped: sharpened.
     Raises:
         ValueError: what does not fit, by name.
     """
     start = Path(str(config.model.start))
     if start.suffix != ".onnx":
         start_from(generator, start, partial=config.model.start_partial)
-        return
+        return False
     stage = config.stages[0]
     samples = Samples(
         open_data(config.stage_data(stage), drawings=False),
@@ -135,3 +137,4 @@ def start_generator(generator: HierarchicalGenerator, config: RunConfig) -> None
             raise ValueError("expected weights of this kind of network, got none that fits")
     except ValueError as error:
         raise ValueError(f"{start}: {error}") from None
+    return True
