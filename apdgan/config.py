@@ -136,7 +136,14 @@ _PRESETS = {"paper": (_paper, 64, "instance"), "studio": (_studio, 32, "batch"),
 PRESETS = tuple(_PRESETS)
 
 
-def preset(name: str, *, norm: str | None = None, width: int | None = None, crest: float | None = None) -> ModelConfig:
+def preset(
+    name: str,
+    *,
+    norm: str | None = None,
+    width: int | None = None,
+    crest: float | None = None,
+    knee: float | None = None,
+) -> ModelConfig:
     """A named configuration. ``paper``: exactly the paper's networks (63.8 M parameters at width 64). ``lite``: the
     same hierarchy, narrow, for live use on a CPU (about 2 GMAC at width 32).
 
@@ -144,16 +151,16 @@ def preset(name: str, *, norm: str | None = None, width: int | None = None, cres
         name: ``paper``, ``studio`` or ``lite``.
         norm: ``batch`` or ``instance``; None: the preset's own.
         width: channels of its widest outer layers; None: the preset's own.
-        crest: of a narrow preset's fusion, in place of its own; see :class:`FusionConfig`.
+        crest, knee: of a narrow preset's fusion, in place of its own; see :class:`FusionConfig`.
     Raises:
-        ValueError: an unknown name or norm, or a crest where there is none.
+        ValueError: an unknown name or norm, or a crest or knee where there is none.
     """
     if name not in _PRESETS:
         raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
     build, default_width, default_norm = _PRESETS[name]
     config = build(width or default_width, norm or default_norm)
-    if crest is None:
-        return config
-    if config.fusion.kind != "shuffle" or crest < 0:
-        raise ValueError(f"crest: expected 0 or more, with preset studio or lite; got {crest} with {name}")
-    return replace(config, fusion=replace(config.fusion, crest=crest))
+    own = {key: value for key, value in (("crest", crest), ("knee", knee)) if value is not None}
+    for key, value in own.items():
+        if config.fusion.kind != "shuffle" or value < 0:
+            raise ValueError(f"{key}: expected 0 or more, with preset studio or lite; got {value} with {name}")
+    return replace(config, fusion=replace(config.fusion, **own))

@@ -84,6 +84,8 @@ class ModelTable:
     crest: float | None = None
     """Of the narrow presets' fusion, see :class:`apdgan.config.FusionConfig`: 0 lets lines be as broad as they were
     taught; None: the preset's own."""
+    knee: float | None = None
+    """Of the same: the logit, before the last step is sharpened, from which holding back levels off."""
     start: str | None = None
     """Weights to start from: a checkpoint, a run folder's state.safetensors, a file of bare tensors, or a model file
     (``models/lite.onnx``) of the same preset and width."""
@@ -91,8 +93,8 @@ class ModelTable:
     """Take from ``start`` what fits, leave the rest as it is initialised."""
 
     def network(self) -> ModelConfig:
-        """What is to be built. Raises ValueError for a preset, norm or crest that is none."""
-        return preset(self.preset, norm=self.norm, width=self.width, crest=self.crest)
+        """What is to be built. Raises ValueError for a preset, norm, crest or knee that is none."""
+        return preset(self.preset, norm=self.norm, width=self.width, crest=self.crest, knee=self.knee)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,5 +246,8 @@ def test_the_papers_fusion_has_no_such_step() -> None:
 
 def test_a_crest_of_ones_own_is_for_narrow_presets() -> None:
     assert preset("lite", crest=0.0).fusion.crest == 0
+    assert (preset("lite", knee=1.5).fusion.knee, preset("lite", knee=1.5).fusion.crest) == (1.5, 2.0)
+    with pytest.raises(ValueError, match="knee"):
+        preset("lite", knee=-1.0)
     with pytest.raises(ValueError, match=r"crest: expected 0 or more, with preset studio or lite; got 1\.0 with paper"):
         preset("paper", crest=1.0)
