@@ -159,8 +159,9 @@ def preset(
         raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {name!r}")
     build, default_width, default_norm = _PRESETS[name]
     config = build(width or default_width, norm or default_norm)
-    own = {key: value for key, value in (("crest", crest), ("knee", knee)) if value is not None}
-    for key, value in own.items():
-        if config.fusion.kind != "shuffle" or value < 0:
+    fusion = config.fusion
+    for key, value in (("crest", crest), ("knee", knee)):
+        if value is not None and (fusion.kind != "shuffle" or value < 0):
             raise ValueError(f"{key}: expected 0 or more, with preset studio or lite; got {value} with {name}")
-    return replace(config, fusion=replace(config.fusion, **own))
+    own = replace(fusion, crest=fusion.crest if crest is None else crest, knee=fusion.knee if knee is None else knee)
+    return replace(config, fusion=own)

@@ -24,6 +24,8 @@ SAME = (6.0, 0.8)
 """The same, of what may be left once motion is taken off, for the photo to show the same thing."""
 LAMP = 0.65
 """Share of a change that is taken for light where it is the same all around. The rest speaks: a hand is flat too."""
+STILL_PX = 0.15
+"""Motion up to this is none: it is left to grow until it can be told from noise."""
 AROUND = 25
 """Side of what counts as all around."""
 REACH = 5
@@ -53,6 +55,7 @@ class PhotoMemory:
 
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow.setFinestScale(1)  # a line that is carried half a pixel amiss is drawn twice
         self._now: Plane | None = None
         self._kept: Plane | None = None
         self._carried: Plane | None = None
@@ -67,8 +70,8 @@ class PhotoMemory:
         Args:
             photo: (512, 512, 3) uint8 RGB. Call :meth:`keep` before the next one.
         """
-        small = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        grey = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        grey = np.asarray(grey, np.uint8)
         now = grey.astype(np.float32)
         self._now, self._carried = now, None
         if self._kept is None:
@@ -82,8 +85,13 @@ class PhotoMemory:
             unrest = np.asarray(cv2.blur(cv2.dilate(unrest, _REACH), (REACH, REACH)), np.float32)
             before = cv2.addWeighted(kept, 1, kept, 0, 0, dtype=cv2.CV_8U)
             flow = self._flow.calc(grey, before, _NO_GUESS)
-            motion = flow[..., 0] * unrest, flow[..., 1] * unrest
-            kept = warped(kept, *(one.copy() for one in motion))
+            x, y = flow[..., 0], flow[..., 1]
+            # A place in part at rest moves as a whole.
+            moving = np.minimum(unrest * np.float32(4), 1) * (
+                cv2.dilate(np.maximum(np.abs(x), np.abs(y)), _REACH) > STILL_PX
+            )
+            motion = x * moving, y * moving
+            kept = warped(kept, *motion)
         self._carried = kept
         left = _change(now, kept) / (SAME[0] + SAME[1] * edges)
         same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
@@ -105,12 +113,10 @@ _NO_GUESS: Any = None  # of the motion; OpenCV's stubs know of no None
 _NEXT, _REACH = (np.ones((side, side), np.uint8) for side in (3, REACH))
 
 
-def warped(plane: Plane, x: Plane, y: Plane, out: Plane | None = None) -> Plane:
-    """A plane (N, N) seen from where motion ``x``, ``y`` (N, N; px of it) leads; they are overwritten."""
+def warped(plane: Plane, x: Plane, y: Plane) -> Plane:
+    """A plane (N, N) seen from where motion ``x``, ``y`` (N, N; px of it) leads."""
     line = np.arange(len(plane), dtype=np.float32)
-    np.add(x, line[None, :], out=x)
-    np.add(y, line[:, None], out=y)
-    seen = cv2.remap(plane, x, y, cv2.INTER_LINEAR, dst=out, borderMode=cv2.BORDER_REPLICATE)
+    seen = cv2.remap(plane, x + line[None, :], y + line[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen, np.float32)
 
 

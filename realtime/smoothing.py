@@ -16,14 +16,19 @@ from numpy.typing import NDArray
 
 from realtime.core import Drawing
 from realtime.one_euro import RESET_S, OneEuro, share
-from realtime.photo_memory import PhotoMemory, Plane, warped
+from realtime.photo_memory import SIDE, PhotoMemory, Plane
 
 __all__ = ["RESET_S", "InkSmoother", "OneEuro", "make_smoother", "share"]
 
 Ink = NDArray[np.uint8]
+Signed = NDArray[np.int16]
+"""(512, 512) int16, -128 ink to 127 paper. What else costs a millisecond costs a tenth of one in whole numbers."""
 
-_HALF = 127.5
-_ONES = np.ones((512, 512), np.float32)
+_ONE = 128
+"""The share 1."""
+_LINE = np.arange(SIDE, dtype=np.float32)
+_STRIP = 16
+"""Rows of motion that are carried at a time."""
 
 
 class InkSmoother:
@@ -35,72 +40,84 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (10.0, 2.0)
+    MEMORY = (10.0, 1.5)
     """Frames that the mean reaches back where the photo is at rest, and where it moves, at strength 0.5; they grow with
     the square of the strength."""
     LOYALTY = 0.95
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
-    SHARP = 1.5
-    """What the engine drew goes into the mean this much steeper, so that a faint line can win too."""
-    STEEP = 8.0
-    """The choice is what mean and choice vote for, this steep."""
-    CONTRAST = 1.5
-    """What is shown is the same, this steep: edges come out about as soft as the engine draws them."""
-    SURE = 0.25
-    """At the least: a choice is shown this far from the middle."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
 
     def __init__(self) -> None:
         self._memory = PhotoMemory()
-        self._mean, self._spare, self._choice = (np.zeros((512, 512), np.float32) for _ in range(3))
-        # Scratch is kept: fresh megabytes cost more than what is done with them.
-        self._drawn, self._a, self._b = (np.zeros((512, 512), np.float32) for _ in range(3))
+        self._mean, self._choice = (np.zeros((512, 512), np.int16) for _ in range(2))
+        # Scratch is kept: fresh memory costs more than what is done with it.
+        self._drawn, self._a, self._b = (np.zeros((512, 512), np.int16) for _ in range(3))
 
     def smooth(self, drawing: Drawing, strength: float) -> Drawing:
         """The steadied drawing; ``strength`` 0 gives the drawing itself, 1 the calmest."""
         if strength <= 0:
             self._memory.forget()
             return drawing
+        drawn = _signed(drawing.ink, self._drawn)
         past = self._memory.look(drawing.portrait.photo)
         if past is None:
             self._memory.keep(None)
-            _signed(drawing.ink, self._mean)
-            _times(self._mean, self.STEEP, self._choice)
+            np.copyto(self._mean, drawn)
+            _held(np.left_shift(drawn, 3, out=self._choice))
             return drawing
         rest, moving = self.MEMORY
         memory = np.float32((2 * strength) ** 2) * (rest + past.unrest * np.float32(moving - rest))
         kept = past.same * memory / (memory + 1)
         self._memory.keep(kept)
         loyalty = past.same * (1 - past.unrest) * np.float32(self.LOYALTY * min(1.0, 2 * strength))
-        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
-        weight = past.same * np.float32(min(1.0, 4 * strength))
-        drawn = _signed(drawing.ink, self._drawn)
-        around = np.ones((self.NEARBY, self.NEARBY), np.uint8)
         if past.motion is not None:
             self._carry(past.motion)
-        for bound, hold in ((cv2.dilate(drawing.ink, around), cv2.min), (cv2.erode(drawing.ink, around), cv2.max)):
-            signed = _signed(_ink(bound), self._a)
-            hold(self._mean, signed, dst=self._mean)
-            hold(self._choice, signed, dst=self._choice)
-        _mix(self._mean, _times(drawn, self.SHARP, self._b), _wide(kept, self._a))
-        cv2.blendLinear(self._mean, self._choice, _ONES, _wide(loyalty, self._a), dst=self._b)
-        _times(self._b, self.STEEP, self._choice)
-        shown = _times(self._mean, self.CONTRAST, self._b)
-        # The mean, on its choice's side of the middle.
-        slope = np.multiply(self._choice, np.float32((1 + self.SURE) / 2), out=self._a)
-        cv2.max(shown, np.subtract(slope, np.float32((1 - self.SURE) / 2), out=slope), dst=shown)
-        cv2.min(shown, np.add(slope, np.float32(1 - self.SURE), out=slope), dst=shown)
-        _mix(shown, drawn, _wide(weight, self._a))
-        return replace(drawing, ink=_ink(cv2.addWeighted(shown, _HALF, shown, 0, _HALF, dtype=cv2.CV_8U)))
+        self._clamp(drawing.ink)
+        # The drawing goes into the mean half as steep again, so that a faint line can win too.
+        _mix(self._mean, _half_more(drawn, self._a), _shares(kept), self._b)
+        self._choose(_shares(loyalty))
+        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
+        shown = self._shown()
+        _mix(shown, drawn, _shares(past.same * np.float32(min(1.0, 4 * strength))), self._b)
+        return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 
     def _carry(self, motion: tuple[Plane, Plane]) -> None:
-        """Put the mean where it lies now."""
-        x, y = (_wide(one, into) for one, into in zip(motion, (self._a, self._b), strict=True))
-        np.multiply(x, 2, out=x)
-        np.multiply(y, 2, out=y)
-        warped(self._mean, x, y, self._spare)
-        self._mean, self._spare = self._spare, self._mean
+        """Put the mean where it lies now, in strips: most of the square is at rest, and this is what costs most."""
+        before = np.add(self._mean, 128, out=self._a).astype(np.uint8)
+        moving = (motion[0] != 0) | (motion[1] != 0)
+        places = [(one + line) * 2 + np.float32(0.5) for one, line in zip(motion, (_LINE, _LINE[:, None]), strict=True)]
+        for top in range(0, SIDE, _STRIP):
+            columns = np.flatnonzero(moving[top : top + _STRIP].any(0))
+            if len(columns):
+                part = slice(top, top + _STRIP), slice(columns[0], columns[-1] + 1)
+                rows, sides = (slice(2 * one.start, 2 * one.stop) for one in part)
+                size = (sides.stop - sides.start, rows.stop - rows.start)
+                x, y = (cv2.resize(one[part], size, interpolation=cv2.INTER_LINEAR) for one in places)
+                seen = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                _signed(_ink(seen), self._mean[rows, sides])
+
+    def _clamp(self, ink: Ink) -> None:
+        """Mean and choice stay between the lightest and the darkest of what is drawn now nearby."""
+        around = np.ones((self.NEARBY, self.NEARBY), np.uint8)
+        for bound, hold in ((cv2.dilate(ink, around), np.minimum), (cv2.erode(ink, around), np.maximum)):
+            signed = _signed(_ink(bound), self._a)
+            hold(self._mean, signed, out=self._mean)
+            hold(self._choice, signed, out=self._choice)
+
+    def _choose(self, loyalty: Signed) -> None:
+        """Ink or paper, by the vote of the mean and of the choice before: four times as steep as their sum."""
+        np.multiply(self._choice, loyalty, out=self._choice)
+        np.add(self._choice, np.multiply(self._mean, _ONE, out=self._a), out=self._choice)
+        _held(np.right_shift(self._choice, 5, out=self._choice))
+
+    def _shown(self) -> Signed:
+        """The mean, half as steep again (edges come out about as soft as the engine draws them), on the choice's side
+        of the middle and a quarter away from it at the least."""
+        shown = _half_more(self._mean, self._a)
+        slope = np.right_shift(np.multiply(self._choice, 5, out=self._b), 3, out=self._b)
+        np.maximum(shown, np.subtract(slope, 48, out=slope), out=shown)
+        return np.minimum(shown, np.add(slope, 96, out=slope), out=shown)
 
 
 def make_smoother() -> InkSmoother:
@@ -112,23 +129,26 @@ def _ink(plane: NDArray[Any]) -> Ink:
     return np.asarray(plane, np.uint8)
 
 
-def _signed(ink: Ink, out: Plane) -> Plane:
-    """0 .. 255 to -1 .. 1."""
-    return np.asarray(cv2.addWeighted(ink, 1 / _HALF, ink, 0, -1, dst=out, dtype=cv2.CV_32F), np.float32)
+def _signed(ink: Ink, out: Signed) -> Signed:
+    return np.subtract(ink, 128, out=out, dtype=np.int16)
 
 
-def _mix(plane: Plane, other: Plane, share: Plane) -> None:
-    """plane = other + share * (plane - other)."""
-    cv2.subtract(plane, other, dst=plane)
-    cv2.multiply(plane, share, dst=plane)
-    cv2.add(plane, other, dst=plane)
+def _held(plane: Signed) -> Signed:
+    return np.clip(plane, -128, 127, out=plane)
 
 
-def _times(plane: Plane, factor: float, out: Plane) -> Plane:
-    """Multiplied, and held within -1 .. 1."""
-    return np.clip(np.multiply(plane, np.float32(factor), out=out), -1, 1, out=out)
+def _half_more(plane: Signed, out: Signed) -> Signed:
+    return _held(np.add(plane, np.right_shift(plane, 1, out=out), out=out))
 
 
-def _wide(plane: Plane, out: Plane) -> Plane:
-    """From the photo's small side to the drawing's."""
-    return np.asarray(cv2.resize(plane, (512, 512), dst=out, interpolation=cv2.INTER_LINEAR), np.float32)
+def _shares(plane: Plane) -> Signed:
+    """From the photo's small side to the drawing's, 0 to 1 as 0 to 128."""
+    small = np.rint(plane * np.float32(_ONE)).astype(np.uint8)
+    return np.asarray(cv2.resize(small, (512, 512), interpolation=cv2.INTER_LINEAR), np.int16)
+
+
+def _mix(plane: Signed, other: Signed, share: Signed, scratch: Signed) -> None:
+    """plane = other + share * (plane - other), to the nearest whole number."""
+    np.subtract(plane, other, out=plane)
+    np.add(np.multiply(plane, share, out=scratch), _ONE // 2, out=scratch)  # at most 255 * 128 + 64: within int16
+    np.add(np.right_shift(scratch, 7, out=scratch), other, out=plane)

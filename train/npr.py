@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from train.npr_features import face_strokes, feature_ink
 from train.npr_geometry import CHIN, SIZE, Image, Mask, Photo, Points, blur, ramp
-from train.npr_hair import beard_ink, hair_ink
+from train.npr_hair import beard_ink, hair_ink, pen_strokes
 from train.npr_lines import Pen, across, along, crest, keep_components, local_mean, tangent_flow
 from train.npr_masks import Regions, find_regions
 
@@ -50,6 +50,22 @@ def draw(photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]) -> npt.N
     ink = np.maximum(ink, cloth_ink(light, r) * body)
     ink = np.maximum(ink, silhouette_ink(ink, r, float(landmarks[CHIN, 1])))
     return finish(ink, r)
+
+
+def with_pen_strokes(
+    drawing: npt.NDArray[np.uint8], photo: Photo, landmarks: Points, matte: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """An artist's drawing with its hair drawn anew, as strokes that lie where the photo's locks do.
+
+    An artist's own lie where they please, so a network that is to learn them learns their mean, a grey.
+
+    Args and errors as :func:`draw`; ``drawing`` is uint8 (512, 512), 0 = ink, and so is what is returned.
+    """
+    _check(photo, landmarks, matte)
+    r = find_regions(photo, landmarks, matte)
+    light = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0] / 100
+    kept = (1 - drawing.astype(np.float32) / 255) * (1 - ramp(r.hair, 0.3, 0.6))
+    return np.asarray(255 - np.round(255 * np.maximum(kept, pen_strokes(light, r))), dtype=np.uint8)
 
 
 def contour_ink(light: Image, r: Regions) -> Image:

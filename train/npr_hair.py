@@ -1,9 +1,10 @@
-"""Hair and beards: black masses broken up by white strands."""
+"""Hair and beards: black masses broken up by white strands; or, for a thin pen, long strokes on white."""
 
+import cv2
 import numpy as np
 
 from train.npr_geometry import Image, blur, ramp
-from train.npr_lines import Pen, crest, local_mean
+from train.npr_lines import Pen, across, along, crest, keep_components, local_mean, tangent_flow
 from train.npr_masks import Regions
 
 
@@ -35,6 +36,28 @@ def hair_ink(pen: Pen, r: Regions) -> Image:
     lone = 1 - ramp(blur(ink, 2.0), 0.58, 0.93)
     core = ramp(crest(np.clip(dark + 0.2, 0, 3).astype(np.float32), pen.flow), 0.4, 0.7)
     return ink * (1 - lone * (1 - core)) * ramp(r.hair_soft, 0.05, 0.25)
+
+
+def pen_strokes(light: Image, r: Regions) -> Image:
+    """Hair as a thin pen draws it, float32 (512, 512) in 0..1: long strokes that run as the locks do.
+
+    The darker the hair the closer they lie. What single hairs do is left out: photos from the web do not show it.
+    """
+    mask = r.hair + 1e-4
+    flow = tangent_flow(blur(light, 1.2), 9.0)
+    lock = along(along(across(light, flow, 1.1), flow, 9.0), flow, 9.0)
+    lock = lock / (np.sqrt(local_mean(lock**2, mask, 14)) + 0.0015)
+    tone = blur(light, 2.5)
+    mean = local_mean(tone, mask, 30)
+    shade = (mean - tone) / (np.sqrt(local_mean((tone - mean) ** 2, mask, 16)) + 0.05)
+    overall = float((tone * mask).sum() / mask.sum())
+    dark = lock + 0.4 * shade - float(np.interp(overall, [0.1, 0.3, 0.5, 0.8], [0.0, 0.15, 0.4, 0.9]))
+    ridge = crest(np.clip(lock + 1, 0, 4).astype(np.float32), flow, 2.5)
+    ink = ramp(dark, -0.1, 0.25) * ramp(ridge, 0.74, 0.94)
+    kept = keep_components(ink > 0.4, np.maximum(dark, 0), enough=0.2, min_area=30)
+    ink = ink * np.asarray(cv2.dilate(kept.astype(np.uint8), np.ones((3, 3), np.uint8)), np.float32)
+    shown = np.asarray(cv2.erode((r.inside > 0.5).astype(np.uint8), np.ones((13, 13), np.uint8)), np.float32)
+    return ink * ramp(r.hair_soft, 0.15, 0.4) * blur(shown, 1.5) * ramp(r.body, 0.36, 0.46)
 
 
 def beard_ink(pen: Pen, r: Regions) -> Image:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from train.dataset import Pairs, open_pairs
 from train.faces import Faces
 from train.folder import SPLITS, write_pair
-from train.npr import draw
+from train.npr import draw, with_pen_strokes
 from train.pictures import check_drawing
 from train.pool import default_workers, each
 from train.prepare import check_same, list_skipped
@@ -28,20 +28,22 @@ class Job:
     name: str
     out: Path
     split: str
+    hair: bool = False
+    """Draw the hair alone, into the drawing that is there."""
 
 
 class Desk:
-    """What a process needs: the photos, opened once, and a tracker once a photo without a mesh is met."""
+    """What a process needs: the photos (or pairs), opened once, and a tracker once a photo without a mesh is met."""
 
     def __init__(self, landmarker: Path | None) -> None:
         self._landmarker = landmarker
         self._opened: dict[Path, Pairs] = {}
         self._faces: Faces | None = None
 
-    def pairs(self, source: Path) -> Pairs:
+    def pairs(self, source: Path, *, drawings: bool) -> Pairs:
         """The source, opened when first asked for."""
         if source not in self._opened:
-            self._opened[source] = open_pairs([source], drawings=False)
+            self._opened[source] = open_pairs([source], drawings=drawings)
         return self._opened[source]
 
     def mesh(self, photo: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -62,9 +64,13 @@ class Desk:
 def _work(desk: Desk, job: Job) -> str | None:
     """None when it was drawn and written, else the line that goes to ``skipped.txt``."""
     try:
-        pair = desk.pairs(job.source)[job.index]
+        pair = desk.pairs(job.source, drawings=job.hair)[job.index]
         mesh = desk.mesh(pair.photo) if pair.mesh is None else pair.mesh
-        drawing = check_drawing(draw(pair.photo, mesh, pair.matte), "teacher")
+        if job.hair and pair.drawing is not None:
+            drawn = with_pen_strokes(pair.drawing, pair.photo, mesh, pair.matte)
+        else:
+            drawn = draw(pair.photo, mesh, pair.matte)
+        drawing = check_drawing(drawn, "teacher")
         write_pair(job.out, job.split, replace(pair, mesh=mesh, drawing=drawing))
     except ValueError as error:
         return f"{job.source}/{job.name}: {error}"
@@ -80,12 +86,13 @@ def sources_of(path: Path) -> list[tuple[Path, str]]:
 
 
 def synthesize(
-    source: Path, out: Path, *, workers: int = 1, landmarker: Path | None = None
+    source: Path, out: Path, *, hair: bool = False, workers: int = 1, landmarker: Path | None = None
 ) -> tuple[int, Sequence[str]]:
     """Write the photos of ``source`` again as pairs, going on where an earlier run stopped.
 
     Args:
         source: a prepared folder (all its splits) or a pack; drawings that it holds are left where they are.
+        hair: draw the hair alone, as a thin pen does, into the drawings that ``source`` holds.
         landmarker: ``face_landmarker.task`` for photos without a mesh; None asks the asset store.
     Returns:
         How many of the photos ``out`` holds now, and a line ``file: reason`` for each one left out.
@@ -95,10 +102,10 @@ def synthesize(
     """
     jobs, count = [], 0
     for path, split in sources_of(source):
-        names = open_pairs([path], drawings=False).names
+        names = open_pairs([path], drawings=hair).names
         count += len(names)
         jobs += [
-            Job(source=path, index=i, name=name, out=out, split=split)
+            Job(source=path, index=i, name=name, out=out, split=split, hair=hair)
             for i, name in enumerate(names)
             if not (out / "data" / split / f"{name}.png").exists()
         ]
@@ -111,6 +118,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``python -m train synthesize``."""
     parser.add_argument("source", type=Path, help="prepared folder or pack")
     parser.add_argument("out", type=Path, help="folder to write; one that was begun is continued")
+    parser.add_argument(
+        "--hair",
+        action="store_true",
+        help="keep the drawings, of an artist's hand, and draw their hair anew: thin strokes",
+    )
     parser.add_argument("--landmarker", type=Path, help="face_landmarker.task (default: found by itself)")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes (default: %(default)s)")
 
@@ -120,11 +132,11 @@ def main(args: argparse.Namespace) -> int:
     if args.out.resolve() == args.source.resolve():
         raise ValueError(f"{args.out}: expected another folder than the photos'")
     sources = sources_of(args.source)
-    open_pairs([path for path, _ in sources], drawings=False)  # told before anything is written
-    check_same(args.out, {"photos": str(args.source.resolve()), "teacher": "npr"})
-    count, skipped = synthesize(args.source, args.out, workers=args.workers, landmarker=args.landmarker)
+    names = [open_pairs([path], drawings=args.hair).names for path, _ in sources]  # told before anything is written
+    check_same(args.out, {"photos": str(args.source.resolve()), "teacher": "npr hair" if args.hair else "npr"})
+    count, skipped = synthesize(args.source, args.out, hair=args.hair, workers=args.workers, landmarker=args.landmarker)
     list_skipped(
-        args.out, skipped, [path / name for path, _ in sources for name in open_pairs([path], drawings=False).names]
+        args.out, skipped, [path / name for (path, _), own in zip(sources, names, strict=True) for name in own]
     )
     for line in skipped:
         print(line)

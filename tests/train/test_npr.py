@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from train import metrics
-from train.npr import draw
+from train.npr import draw, with_pen_strokes
 from train.npr_features import STROKES
 from train.npr_geometry import BROWS, EYES, IRISES, LIPS, MOUTH, NOSE_BASE, OVAL
 
@@ -152,6 +152,19 @@ def test_cheeks_and_forehead_stay_white(drawing):
 def test_dark_hair_is_black_with_white_strands(drawing):
     share = ink_share(drawing, 200, 60, 312, 115)
     assert 0.6 < share < 0.995
+
+
+def test_a_thin_pen_draws_hair_in_strokes_and_leaves_the_rest_to_the_artist(portrait, mesh):
+    photo, matte = portrait
+    artist = np.full((512, 512), 255, np.uint8)
+    artist[340:344, 150:360] = 0  # a mouth
+    artist[60:115, 200:312] = 128  # hair in grey
+    pen = with_pen_strokes(artist, photo, mesh, matte)
+    np.testing.assert_array_equal(pen[200:400, 190:322], artist[200:400, 190:322])
+    assert 0.1 < ink_share(pen, 200, 60, 312, 115) < 0.6  # strokes with paper between
+    solid = cv2.erode((pen[60:115, 200:312] < 128).astype(np.uint8), np.ones((7, 7), np.uint8))
+    assert solid.mean() < 0.01
+    assert ink_share(pen, 0, 0, 60, 400) == 0
 
 
 def test_fair_hair_is_drawn_black_too(mesh):

@@ -16,7 +16,7 @@ from train import synthesize as module
 from train.__main__ import main
 from train.dataset import Pair, align_photo, open_pairs
 from train.faces import Faces
-from train.npr import draw
+from train.npr import draw, with_pen_strokes
 from train.pack import pack
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +48,15 @@ def test_every_photo_is_drawn_by_the_teacher_in_its_own_split(tmp_path: Path, pe
     np.testing.assert_array_equal(pair.drawing, draw(person.photo, person.mesh, person.matte))
     for key in ("photo", "matte", "mesh"):
         np.testing.assert_array_equal(getattr(pair, key), getattr(person, key))
+
+
+def test_of_an_artists_drawings_the_hair_alone_is_drawn_anew(tmp_path: Path, person: Pair) -> None:
+    drawn = replace(person, drawing=draw(person.photo, person.mesh, person.matte))
+    assert run(folder(tmp_path / "pairs", drawn), tmp_path / "out", "--hair") == 0
+    (pair,) = open_pairs([tmp_path / "out"])
+    wanted = with_pen_strokes(drawn.drawing, person.photo, person.mesh, person.matte)
+    np.testing.assert_array_equal(pair.drawing, wanted)
+    assert (wanted != drawn.drawing).any()
 
 
 def test_a_pack_is_drawn_too_and_a_photo_without_a_mesh_gets_one(
