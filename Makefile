@@ -20,11 +20,13 @@ run: setup
 doctor: setup
 	@"$(VENV)/bin/python" run_stream.py --doctor
 
-# Two processes: the live program's native libraries and the trainer's do not outlive each other in one.
+# Two processes: the live program's native libraries and the trainer's do not outlive each other in one. Side by side:
+# much of either is waiting. The trainer's words come when the other has ended.
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
-	"$(VENV_DEV)/bin/python" -m pytest --ignore=tests/train
-	"$(VENV_DEV)/bin/python" -m pytest tests/train
+	@log=$$(mktemp); "$(VENV_DEV)/bin/python" -m pytest tests/train > "$$log" 2>&1 & other=$$!; \
+	"$(VENV_DEV)/bin/python" -m pytest --ignore=tests/train; first=$$?; \
+	wait $$other; second=$$?; cat "$$log"; rm -f "$$log"; test $$first = 0 && test $$second = 0
 else
 	"$(VENV_DEV)/bin/python" -m pytest $(ARGS)
 endif

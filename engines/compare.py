@@ -47,7 +47,7 @@ def ink_iou(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Intersection over union of the ink of two drawings; 1 when neither has any."""
     ink_a, ink_b = a < INK_BELOW, b < INK_BELOW
     union = np.count_nonzero(ink_a | ink_b)
-    return np.count_nonzero(ink_a & ink_b) / union if union else 1.0
+    return float(np.count_nonzero(ink_a & ink_b) / union) if union else 1.0  # numpy's own kinds end up in files
 
 
 def worst(differences: list[Difference]) -> Difference:

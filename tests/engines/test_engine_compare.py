@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,11 @@ def with_ink(rows: slice, grey: int = 0) -> np.ndarray:
     drawing = PAPER.copy()
     drawing[rows] = grey
     return drawing
+
+
+def test_figures_are_pythons_own_for_what_comes_of_them_is_written_into_files() -> None:
+    off = difference(with_ink(slice(0, 4)), with_ink(slice(2, 6)))
+    assert [type(getattr(off, f.name)) for f in dataclasses.fields(off)] == [int, float, float, float]
 
 
 def test_ink_iou_is_the_share_of_ink_in_common() -> None:
