@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 import engines
@@ -45,6 +46,7 @@ WIDTH_PX = 320
 """Of one picture of a strip."""
 NEAR_PX = 2
 """Ink that the engine draws no ink so near to is not of this frame; px of a page at half its size."""
+COLOURS = 128
 _BAND = 20
 
 
@@ -207,6 +209,12 @@ def _framed(picture: Image) -> Image:
     return np.asarray(cv2.copyMakeBorder(small, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=(190, 190, 190)), np.uint8)
 
 
+def _save(path: Path, picture: Image) -> None:
+    """A PNG of few colours: a sensor's noise would make it five times as large."""
+    few = PIL.Image.fromarray(picture).quantize(COLOURS, method=PIL.Image.Quantize.MAXCOVERAGE)
+    few.save(path, optimize=True)
+
+
 def table(report: dict[str, Any]) -> str:
     """Markdown: a row for each scene and layout."""
     told = report["machine"]
@@ -251,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 played = list(stage.play(scene, smooth=args.smooth))
                 rows = [[shots[layout] for shots in played] for layout in LAYOUTS]
                 picture = args.out / f"{stem}-{scene.name}.png"
-                cv2.imwrite(str(picture), strip(scene, rows)[..., ::-1])
+                _save(picture, strip(scene, rows))
                 for layout, shots in zip(LAYOUTS, rows, strict=True):
                     told = {"name": scene.name, "told": scene.told, "layout": layout, "picture": picture.name}
                     report["scenes"].append({**told, **figures(scene, shots)})

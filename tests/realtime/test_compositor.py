@@ -170,6 +170,17 @@ def test_portrait_runs_out_at_the_sides_but_not_at_the_page_s_edge() -> None:
     assert square[0, 200:500].max() == square[-1, 200:500].max() == 0
 
 
+def test_specks_at_the_rim_of_a_drawing_do_not_stand_along_the_page_s_edge() -> None:
+    ink = WHITE.copy()
+    ink[:2, 100:400:3] = ink[-2:, 100:400:3] = 0
+    ink[300:, 240:260] = 0
+    out = Compositor().compose(wide(), [drawing(ink, matrix=on_frame(300, 100, 400))], "portrait", False).image[..., 0]
+    assert (out[:100] == 255).all()
+    line = slice(280 + 720 * 242 // 512, 280 + 720 * 258 // 512)
+    assert out[-1, line].max() < 40  # a line goes on to the edge
+    assert (out[-1, : line.start - 10] == 255).all()
+
+
 def test_portrait_runs_out_where_the_frame_ends_inside_the_square() -> None:
     ink = np.zeros_like(WHITE)
     ink[400:] = 255  # nothing is drawn beyond the frame, which ends at row 400 of the square
