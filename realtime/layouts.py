@@ -85,6 +85,14 @@ def close_view(drawing: Drawing, frame: Frame, side: int) -> View:
     )
 
 
+def goes_on(drawing: Drawing, view: View, side: int) -> tuple[bool, bool, bool, bool]:
+    """Whether a square reaches beyond the left, right, top and bottom of a page of ``side`` px that shows that view."""
+    corners = np.array([(-0.5, -0.5), (SIZE - 0.5, -0.5), (-0.5, SIZE - 0.5), (SIZE - 0.5, SIZE - 0.5)])
+    on_page = (transform(invert(drawing.portrait.matrix), corners) + 0.5) * view.zoom + (view.left, view.top)
+    low, high = on_page.min(0), on_page.max(0)
+    return bool(low[0] < -1), bool(high[0] > side + 1), bool(low[1] < -1), bool(high[1] > side + 1)
+
+
 def lay_in_place(page: Gray, drawing: Drawing, frame: Frame, view: View) -> None:
     """A drawing where its face was, on a page, (H, W) uint8, that shows that view of the frame; changed in place."""
     place = _place(page.shape, drawing, frame, view)
