@@ -40,6 +40,7 @@ from realtime.wiring import MATTE_MODEL
 
 Image = NDArray[np.uint8]
 SHEET_PX = 480
+GREY = (180, 180, 180)
 
 
 class _Watched:
@@ -124,8 +125,7 @@ def sheet(looked: Sequence[Sequence[Image]]) -> Image:
     for pages in zip(*looked, strict=True):
         height = round(SHEET_PX * pages[0].shape[0] / pages[0].shape[1])
         small = [cv2.resize(page, (SHEET_PX - 2, height), interpolation=cv2.INTER_AREA) for page in pages]
-        edge = {"borderType": cv2.BORDER_CONSTANT, "value": (180, 180, 180)}
-        rows.append(np.hstack([cv2.copyMakeBorder(one, 1, 1, 1, 1, **edge) for one in small]))
+        rows.append(np.hstack([cv2.copyMakeBorder(one, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=GREY) for one in small]))
     widest = max(row.shape[1] for row in rows)
     return np.vstack([np.pad(row, ((0, 0), (0, widest - row.shape[1]), (0, 0)), constant_values=255) for row in rows])
 

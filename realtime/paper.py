@@ -144,7 +144,7 @@ def _grained(ground: NDArray[np.float64], width: int, height: int) -> Bytes:
     broad = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     # 128 stands for flat; a table for each colour keeps this quick enough for a key press at 1080p.
     relief = cv2.addWeighted(broad, 8 * 1.6, _tiled(_tooth(), broad.shape), 8.0, 128)
-    lumps = np.asarray(cv2.convertScaleAbs(cv2.max(relief, 0)), dtype=np.uint8)
+    lumps = np.asarray(cv2.convertScaleAbs(np.maximum(relief, 0)), dtype=np.uint8)
     heights = (np.arange(256)[:, None] - 128) / 8
     table = np.clip(np.rint(ground + heights), 0, 255).astype(np.uint8)
     return np.asarray(cv2.LUT(cv2.cvtColor(lumps, cv2.COLOR_GRAY2RGB), table[None]), dtype=np.uint8)
