@@ -16,7 +16,7 @@ from apdgan.alignment import SIZE
 from realtime.cells import Framing
 from realtime.controls import PHOTO_LAYOUTS, Layout
 from realtime.core import PAPER, Drawing, Frame, Ink
-from realtime.layouts import close_view, lay_in_cell, lay_in_place, lay_in_scene, whole_view
+from realtime.layouts import close_view, goes_on, lay_in_cell, lay_in_place, lay_in_scene, whole_view
 from realtime.look import Look
 from realtime.paper import Papers
 from realtime.photo import PhotoDoor, seen
@@ -132,6 +132,7 @@ class Compositor:
             x, y, side = cell.whole()
             view = close_view(drawing, frame, side)
             lay_in_place(right[y : y + side, x : x + side], drawing, frame, view)
+            run_out(right, (x, y, x + side, y + side), goes_on(drawing, view, side))
             if picture is not None:
                 shown = seen(picture, view, side, side)
                 patches.append((half - x - side, y, shown[:, ::-1]) if mirror else (x, y, shown))

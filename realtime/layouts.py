@@ -16,6 +16,9 @@ from realtime.core import PAPER, Drawing, Frame
 from realtime.inking import Gray, lay, resized, warped_square
 from realtime.soft_edges import SOFT_PX, depths_in_frame, shared_masks, soft_mask
 
+RIM_PX = 4
+"""At its sides a network sees only half of what it draws: specks stand there. What is drawn next to it goes on."""
+
 
 def lay_in_cell(page: Gray, drawing: Drawing, frame: Frame, cell: Cell, *, soft: bool) -> None:
     """The whole square into a cell of the page.
@@ -26,7 +29,8 @@ def lay_in_cell(page: Gray, drawing: Drawing, frame: Frame, cell: Cell, *, soft:
         soft: whether the ink runs out towards the sides.
     """
     x, y, side = cell.whole()
-    ink = drawing.ink if side == SIZE else resized(drawing.ink, side)
+    square = _without_rim(drawing.ink) if soft else drawing.ink
+    ink = square if side == SIZE else resized(square, side)
     mask = None
     if soft:
         # Where the square ends at the page's own edge the paper ends too: no fade there. It comes up within a few px.
@@ -34,6 +38,11 @@ def lay_in_cell(page: Gray, drawing: Drawing, frame: Frame, cell: Cell, *, soft:
         mask = soft_mask(drawing, np.minimum(SOFT_PX, 8 * to_edge), frame)
         mask = None if mask is None or side == SIZE else resized(mask, side)
     lay(page[y : y + side, x : x + side], ink, mask, side / SIZE, drawing.opacity)
+
+
+def _without_rim(ink: Gray) -> Gray:
+    inner = np.ascontiguousarray(ink[RIM_PX:-RIM_PX, RIM_PX:-RIM_PX])
+    return np.asarray(cv2.copyMakeBorder(inner, *(RIM_PX,) * 4, cv2.BORDER_REPLICATE), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,14 @@ def close_view(drawing: Drawing, frame: Frame, side: int) -> View:
         left=-zoom * min(max(0.0, float(x)), width - wide),
         top=-zoom * min(max(0.0, float(y)), height - wide),
     )
+
+
+def goes_on(drawing: Drawing, view: View, side: int) -> tuple[bool, bool, bool, bool]:
+    """Whether a square reaches beyond the left, right, top and bottom of a page of ``side`` px that shows that view."""
+    corners = np.array([(-0.5, -0.5), (SIZE - 0.5, -0.5), (-0.5, SIZE - 0.5), (SIZE - 0.5, SIZE - 0.5)])
+    on_page = (transform(invert(drawing.portrait.matrix), corners) + 0.5) * view.zoom + (view.left, view.top)
+    low, high = on_page.min(0), on_page.max(0)
+    return bool(low[0] < -1), bool(high[0] > side + 1), bool(low[1] < -1), bool(high[1] > side + 1)
 
 
 def lay_in_place(page: Gray, drawing: Drawing, frame: Frame, view: View) -> None:

@@ -72,15 +72,19 @@ def shared_masks(drawing: Drawing, widths: NDArray[np.float64]) -> tuple[Gray, G
     return _strokes(np.minimum(1, 2 * fade) * near), _strokes(np.minimum(1, 2 - 2 * fade * near), other=True)
 
 
-def run_out(page: Gray, area: tuple[int, int, int, int]) -> None:
+def run_out(
+    page: Gray, area: tuple[int, int, int, int], sides: tuple[bool, bool, bool, bool] = (True, True, True, True)
+) -> None:
     """Ink runs out where the picture ends on the page and paper goes on.
 
     Args:
         page: (H, W) uint8, 0 = ink; changed in place.
         area: left, top, right, bottom of the picture on the page, px. A side within 1 px of the page's edge stays.
+        sides: left, right, top, bottom: where there is ink that would go on.
     """
     left, top, right, bottom = area
-    open_sides = left > 1, right < page.shape[1] - 1, top > 1, bottom < page.shape[0] - 1
+    inner = left > 1, right < page.shape[1] - 1, top > 1, bottom < page.shape[0] - 1
+    open_sides = (inner[0] and sides[0], inner[1] and sides[1], inner[2] and sides[2], inner[3] and sides[3])
     if any(open_sides):
         inside = page[top:bottom, left:right]
         mask = _picture_mask(inside.shape[0], inside.shape[1], open_sides)

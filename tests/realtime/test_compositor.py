@@ -170,6 +170,17 @@ def test_portrait_runs_out_at_the_sides_but_not_at_the_page_s_edge() -> None:
     assert square[0, 200:500].max() == square[-1, 200:500].max() == 0
 
 
+def test_specks_at_the_rim_of_a_drawing_do_not_stand_along_the_page_s_edge() -> None:
+    ink = WHITE.copy()
+    ink[:2, 100:400:3] = ink[-2:, 100:400:3] = 0
+    ink[300:, 240:260] = 0
+    out = Compositor().compose(wide(), [drawing(ink, matrix=on_frame(300, 100, 400))], "portrait", False).image[..., 0]
+    assert (out[:100] == 255).all()
+    line = slice(280 + 720 * 242 // 512, 280 + 720 * 258 // 512)
+    assert out[-1, line].max() < 40  # a line goes on to the edge
+    assert (out[-1, : line.start - 10] == 255).all()
+
+
 def test_portrait_runs_out_where_the_frame_ends_inside_the_square() -> None:
     ink = np.zeros_like(WHITE)
     ink[400:] = 255  # nothing is drawn beyond the frame, which ends at row 400 of the square
@@ -280,3 +291,20 @@ def test_thin_lines_survive_a_small_face() -> None:
     out = Compositor().compose(wide(), [drawing(ink, matrix=on_frame(500, 100, 150))], "inplace", False).image[..., 0]
     line = out[130:220].min(1)  # every row of the line, though it is 0.6 px wide now
     assert line.max() < 160
+
+
+def test_beside_its_photo_a_drawing_that_the_frame_cuts_off_runs_out_where_paper_follows() -> None:
+    """The square is wider than a frame in portrait format: of what is drawn at its bottom only a part is shown."""
+    solid = drawing(np.zeros_like(WHITE), matrix=on_frame(-100, 200, 920))
+    out = Compositor(size=(1280, 720)).compose(wide(720, 1280), [solid], "side-by-side", False).image
+    assert (out[:40] == 255).all()
+    assert (out[680:] == 255).all()
+    assert out[676:680, 660:1260].min() > 150
+    assert out[42:44, 660:1260].min() > 150
+    assert out[300:400, 640:].max() == 0  # to the page's own edge, and to the photo
+
+
+def test_beside_its_photo_a_drawing_that_is_shown_whole_runs_out_once() -> None:
+    solid = drawing(np.zeros_like(WHITE), matrix=on_frame(300, 100, 400))
+    side_by_side = Compositor(size=(1280, 720)).compose(wide(), [solid], "side-by-side", False).image[..., 0]
+    assert side_by_side[40 + 80 : 680 - 80, 640 + 70 : 1280 - 70].max() == 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from realtime.core import ConfigError
 from realtime.look import BOARD, CHALK, INKS, Look, parse_ink
-from realtime.paper import Papers
+from realtime.paper import Papers, checked_paper
 from realtime.weight import weighed
 
 
@@ -124,6 +124,27 @@ def test_a_paper_that_is_no_picture_is_refused_in_one_line(tmp_path: Path, conte
     with pytest.raises(ConfigError, match=r"p\.png.*expected plain, grain or a picture; ") as caught:
         Papers().paint(np.zeros((4, 4), np.uint8), Look(paper=str(path)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_picture_that_was_chosen_is_not_read_again_for_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "board.png"
+    cv2.imwrite(str(path), np.full((30, 3000, 3), 90, np.uint8))
+    assert checked_paper(str(path)) == str(path)
+    monkeypatch.setattr("realtime.paper.cv2.imdecode", None)
+    for height in (100, 200):
+        assert (Papers().paint(np.full((height, 300), 255, np.uint8), Look(paper=str(path))) == 90).all()
+
+
+def test_grain_has_no_seams_and_no_tiles_are_seen() -> None:
+    """Lines and places where grain goes on over its sides differ no more than others do."""
+    sheet = Papers().paint(np.full((1080, 1920), 255, np.uint8), Look(paper="grain"))[..., 0].astype(float)
+    across, down = (np.abs(np.diff(sheet, axis=axis)).mean(axis) for axis in (1, 0))
+    steps = np.abs(np.diff(sheet, axis=1)).mean(0)
+    assert np.abs(steps - steps.mean()).max() < 6 * steps.std()
+    assert across.std() < 0.1 * across.mean()
+    assert down.std() < 0.1 * down.mean()
 
 
 @pytest.mark.parametrize("paper", ["plain", "grain"])
