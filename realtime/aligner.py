@@ -91,8 +91,10 @@ class Aligner:
                 continue
             state = self._states.setdefault(face.id, self._new_state())
             state.seen = now
-            matrix = self._steady(state, frame.image, fitted, now)
-            found.append((state, face, matrix, state.points(transform(matrix, points), now)))
+            matrix = self._steady(state, frame.image, fitted, now, face.age)
+            # Late landmarks lie in the square as it was then; on the head they still lie there.
+            then = matrix if state.as_is or face.age <= 0 else state.place.at(now - face.age)
+            found.append((state, face, matrix, state.points(transform(then, points), now)))
         photos = [warp(frame.image, matrix) for _, _, matrix, _ in found]
         mattes = self._mattes([state for state, *_ in found], photos)
         return [
@@ -117,7 +119,7 @@ class Aligner:
         self._states = dict(sorted(recent.items(), key=lambda item: item[1].seen)[-MOST_FACES:])
 
     def _steady(
-        self, state: _State, image: NDArray[np.uint8], fitted: NDArray[np.float64], now: float
+        self, state: _State, image: NDArray[np.uint8], fitted: NDArray[np.float64], now: float, age: float
     ) -> NDArray[np.float64]:
         """The steadied matrix, frame -> square; the identity for a picture that is aligned already."""
         if state.as_is is None:
@@ -127,7 +129,7 @@ class Aligner:
             corners = np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)], dtype=np.float64)
             away = np.linalg.norm(transform(fitted, corners) - corners, axis=1).max()
             state.as_is = bool(away <= 2 * ALIGNED_TOLERANCE)
-        return np.eye(2, 3) if state.as_is else state.place(image, fitted, now)
+        return np.eye(2, 3) if state.as_is else state.place(image, fitted, now, age=age)
 
     def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """One matte for each face, made anew in one batch for those that need it."""
