@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
 from realtime.core import Face, Frame, Matter, Portrait
 from realtime.matting import SteadyMatte
+from realtime.presence import MESH_TO_FIVE
 from realtime.registration import Pull, Registration
 from realtime.smoothing import RESET_S, OneEuro
 
-MESH_TO_FIVE = (468, 473, 4, 61, 291)
-"""Irises, nose tip and mouth corners among MediaPipe's 478 points: they lie nearest to the authors' five."""
 MOST_FACES = 64
 """States kept at most; the ones not seen for longest go first."""
 _CHANGE_SIDE = 32

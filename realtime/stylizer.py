@@ -27,6 +27,7 @@ from realtime.controls import Controls
 from realtime.core import Drawing, Frame, Portrait, Smoother, Tracker
 from realtime.cuts import CutDetector
 from realtime.fading import Fading
+from realtime.presence import Presence
 from realtime.punctual import PunctualTracker
 
 
@@ -51,6 +52,7 @@ class Stylizer:
         self._controls = controls
         self._scene = 0
         self._scene_began = float("-inf")
+        self._presence = Presence()
         self._located_cut = CutDetector()
         self._composed_cut = CutDetector()
         self._smoothers: dict[int, Smoother] = {}
@@ -75,6 +77,7 @@ class Stylizer:
                 for face in self._tracker.track(frame)
                 if face.age <= frame.time - self._scene_began
             ]
+            faces = self._presence.keep(frame, faces)
         with self.measure("align"):
             return self._aligner.align(frame, faces, time=frame.time)
 
