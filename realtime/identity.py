@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from realtime.one_euro import share
 
+Points = NDArray[np.float64]
+"""(N, 2) px."""
+
+MOST_POINTS = 60
+"""So many of a face's landmarks are enough, about."""
 REMEMBER_S = 1.0
 """A face that comes back near its place within this time is the same face: people pass behind one another."""
 REACH = 0.8
@@ -24,19 +29,16 @@ _SPEED_HZ = 3.0
 class _Known:
     """A face as it was last seen."""
 
-    landmarks: NDArray[np.float64]
+    landmarks: Points
     time: float
     speed: NDArray[np.float64]
     """(2,) px a second."""
 
-    def away(self, landmarks: NDArray[np.float64], time: float) -> float:
-        """How far other landmarks lie from these as they went on: the mean over all points tells place and shape."""
-        size, other = _size(self.landmarks), _size(landmarks)
-        expected = self.landmarks + self.speed * min(time - self.time, ONWARD_S)
-        far = float(np.linalg.norm(landmarks - expected, axis=1).mean())
-        return far / max(size, other) + abs(float(np.log2(size / other)))
+    def expected(self, time: float) -> Points:
+        """Where its landmarks are looked for."""
+        return self.landmarks + self.speed * min(time - self.time, ONWARD_S)
 
-    def seen(self, landmarks: NDArray[np.float64], time: float) -> None:
+    def seen(self, landmarks: Points, time: float) -> None:
         step = time - self.time
         if step > 0:
             went = (landmarks.mean(0) - self.landmarks.mean(0)) / step
@@ -59,12 +61,10 @@ class Identities:
             time: seconds; a step backwards forgets everybody.
         """
         self._known = {face: known for face, known in self._known.items() if 0 <= time - known.time <= REMEMBER_S}
-        points = [one.astype(np.float64) for one in landmarks]
-        pairs = sorted(
-            (known.away(one, time), index, face)
-            for index, one in enumerate(points)
-            for face, known in self._known.items()
-        )
+        points = [one[:: max(1, len(one) // MOST_POINTS)].astype(np.float64) for one in landmarks]
+        known = list(self._known)
+        away = distances(points, [self._known[face].expected(time) for face in known])
+        pairs = sorted((float(away[i, k]), i, face) for i in range(len(points)) for k, face in enumerate(known))
         ids: dict[int, int] = {}
         for distance, index, face in pairs:  # the nearest pair first: two faces never take one another's id
             if distance <= REACH and index not in ids and face not in ids.values():
@@ -78,6 +78,14 @@ class Identities:
         return [ids[index] for index in range(len(points))]
 
 
-def _size(points: NDArray[np.float64]) -> float:
-    """Longer side of the bounding box, px."""
-    return max(1.0, float(np.ptp(points, axis=0).max()))
+def distances(faces: Sequence[Points], others: Sequence[Points]) -> NDArray[np.float64]:
+    """How far faces lie from others, each from each: (faces, others).
+
+    The mean over all points, in sizes of the larger, tells place and shape; the log2 of the sizes' ratio comes on top.
+    """
+    if not faces or not others:
+        return np.zeros((len(faces), len(others)))
+    a, b = np.stack(faces)[:, None], np.stack(others)[None]
+    size, other = (np.maximum(1.0, np.ptp(one, axis=2).max(-1)) for one in (a, b))
+    far = np.linalg.norm(a - b, axis=-1).mean(-1)
+    return np.asarray(far / np.maximum(size, other) + np.abs(np.log2(size / other)), np.float64)

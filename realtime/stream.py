@@ -163,7 +163,7 @@ class Stream:
     def _unwaiting(self) -> AbstractContextManager[None]:
         if not self._live:
             return nullcontext()
-        fps = min(rate for rate in (self._rate, self._source.info.fps) if rate)
+        fps = min((rate for rate in (self._rate, self._source.info.fps) if rate), default=30.0)
         return self._stylizer.unwaiting(frame_s=1 / fps, on_delay=self._stats.late)
 
     # -- work ------------------------------------------------------------------------------------------------------

@@ -42,14 +42,21 @@ def test_landmarks_that_tremble_are_no_lag() -> None:
     assert abs(behind(along(there), along(noisy), FPS).mean()) < 0.002
 
 
+def test_what_the_square_does_by_itself_is_told_apart_from_the_head_s_motion() -> None:
+    head = along(30 * np.sin(np.arange(240) / 7))
+    tremble = np.random.default_rng(0).normal(0, 1.0, 240)
+    told = figures({"steadied": head + along(tremble) - along(np.zeros(240)), "landmarks": head, "carried": head}, FPS)
+    assert told["steadied"]["tremble_px"] > 5
+    assert told["own"]["tremble_px"] == pytest.approx(np.sqrt(0.5), abs=0.1)  # x alone, of x and y
+
+
 def test_a_head_that_rests_has_no_lag_and_the_table_says_so() -> None:
     still = along(np.zeros(90))
-    told = figures(still, still + 3.0, FPS)
+    told = figures({"steadied": still, "landmarks": still + 3.0, "carried": still}, FPS)
     assert told["lag"] is None
     assert told["off"]["median"] == pytest.approx(np.hypot(3, 3) / 300)
     assert told["steadied"]["raw_px"] == 0
-    text = table(
-        {"machine": {"date": "2026-01-01", "cpu": "", "system": "", "python": ""}, "command": "", "clips": {"a": told}}
-    )
-    assert "| a | 90 | 300 | 0.000 (0.000) |" in text
+    machine = {"date": "2026-01-01", "cpu": "", "system": "", "python": ""}
+    text = table({"machine": machine, "command": "", "clips": {"a": told}})
+    assert "| a | 90, 300 px | own | 0.000 | 0.000 | 0.000 |" in text
     assert text.rstrip().endswith("| 0% | - |")
