@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
 from realtime.core import Face, Frame, Matter, Portrait
 from realtime.matting import SteadyMatte
+from realtime.presence import MESH_TO_FIVE
 from realtime.registration import Pull, Registration
 from realtime.smoothing import RESET_S, OneEuro
 
-MESH_TO_FIVE = (468, 473, 4, 61, 291)
-"""Irises, nose tip and mouth corners among MediaPipe's 478 points: they lie nearest to the authors' five."""
 MOST_FACES = 64
 """States kept at most; the ones not seen for longest go first."""
 _CHANGE_SIDE = 32
@@ -91,8 +90,10 @@ class Aligner:
                 continue
             state = self._states.setdefault(face.id, self._new_state())
             state.seen = now
-            matrix = self._steady(state, frame.image, fitted, now)
-            found.append((state, face, matrix, state.points(transform(matrix, points), now)))
+            matrix = self._steady(state, frame.image, fitted, now, face.age)
+            # Late landmarks lie in the square as it was then; on the head they still lie there.
+            then = matrix if state.as_is or face.age <= 0 else state.place.at(now - face.age)
+            found.append((state, face, matrix, state.points(transform(then, points), now)))
         photos = [warp(frame.image, matrix) for _, _, matrix, _ in found]
         mattes = self._mattes([state for state, *_ in found], photos)
         return [
@@ -117,7 +118,7 @@ class Aligner:
         self._states = dict(sorted(recent.items(), key=lambda item: item[1].seen)[-MOST_FACES:])
 
     def _steady(
-        self, state: _State, image: NDArray[np.uint8], fitted: NDArray[np.float64], now: float
+        self, state: _State, image: NDArray[np.uint8], fitted: NDArray[np.float64], now: float, age: float
     ) -> NDArray[np.float64]:
         """The steadied matrix, frame -> square; the identity for a picture that is aligned already."""
         if state.as_is is None:
@@ -127,7 +128,7 @@ class Aligner:
             corners = np.array([(0, 0), (SIZE, 0), (0, SIZE), (SIZE, SIZE)], dtype=np.float64)
             away = np.linalg.norm(transform(fitted, corners) - corners, axis=1).max()
             state.as_is = bool(away <= 2 * ALIGNED_TOLERANCE)
-        return np.eye(2, 3) if state.as_is else state.place(image, fitted, now)
+        return np.eye(2, 3) if state.as_is else state.place(image, fitted, now, age=age)
 
     def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """One matte for each face, made anew in one batch for those that need it."""

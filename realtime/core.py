@@ -92,6 +92,8 @@ class Face:
     """(N, 2) float32, frame pixels: 478 of MediaPipe's mesh, or 5 as in :data:`apdgan.alignment.TEMPLATE`."""
     confidence: float
     """0 to 1."""
+    age: float = 0.0
+    """Seconds from the frame that it was found in to this one; 0 unless the tracker was late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

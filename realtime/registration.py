@@ -4,6 +4,9 @@ Landmarks tremble by a pixel from frame to frame, and a square laid on them trem
 not. Here the square is carried along by the motion of the picture under it (Lucas-Kanade on points of the head, a
 similarity fitted robustly), which errs by a few hundredths of a pixel, and only drawn towards the landmarks: slowly
 while the two agree, fast where they part. It neither trembles nor lags.
+
+Landmarks may be late, of a frame some time ago. The square is then carried by the picture alone and drawn towards where
+the landmarks lay in the square of that frame.
 """
 
 from __future__ import annotations
@@ -35,6 +38,12 @@ _ARM = np.array([1.0, 1.0, 0.5, 0.5])
 """What a shift, a turn (rad) and a growth (e-fold) of the square move its sides by, in square widths."""
 _LAMP = 0.5
 """Where other light explains more than half of a change, it was a lamp, not the head, that made it."""
+_COAST_S = 0.15
+"""Where neither landmarks nor picture say anything the square goes on as it went for so long, then it stays."""
+_FASTEST = 3.0
+"""No picture alone carries it faster, square widths a second."""
+_REMEMBER_S = 1.0
+"""The latest landmarks that are understood."""
 _FIT_PX = 0.35
 """Scale of the robust fit, px of the small square: a point this far off counts half."""
 
@@ -73,43 +82,81 @@ class Registration:
         self._fitted: Matrix = np.eye(2, 3)
         self._calmed: Matrix = np.eye(2, 3)
         self._apart = np.zeros(4)
+        self._going = np.zeros(4)
+        self._blind_s = 0.0
+        self._times = np.zeros(0)
+        self._past = np.zeros((0, 2, 3))
         self.held = False
         """The last matrix came from the picture's motion, not from landmarks alone."""
 
-    def __call__(self, image: NDArray[np.uint8], fitted: Matrix, time: float) -> Matrix:
+    def __call__(self, image: NDArray[np.uint8], fitted: Matrix, time: float, *, age: float = 0.0) -> Matrix:
         """The steadied matrix, frame -> square.
 
         Args:
             image: (H, W, 3) uint8, the frame.
             fitted: (2, 3) float64, the similarity that landmarks ask for.
             time: seconds. A step backwards, or a gap of ``RESET_S``, starts afresh from the landmarks.
+            age: seconds by which the landmarks are older than the frame; 0: they are its own.
         """
         step = time - self._time
         self._time, self.held = time, False
-        before, self._fitted = self._fitted, fitted
-        calm_before, self._calmed = self._calmed, self._calm_fit(fitted, time)
         if self._matrix is None or self._grey is None or not 0 <= step <= RESET_S:
-            self._matrix, self._apart = fitted, np.zeros(4)
-        elif step > 0:
-            motion = _motion(self._grey, _relit(small_grey(image, self._matrix), self._grey))
-            # Carried by the landmarks' own motion: where they and the square parted before, they still do.
-            if motion is None:
-                carried = _product(_product(self._matrix, invert(calm_before)), self._calmed)
+            self._calm_fit(fitted, time)
+            self._matrix, self._apart, self._going, self._times = fitted, np.zeros(4), np.zeros(4), np.zeros(0)
+        else:
+            last = self._matrix
+            motion = _motion(self._grey, _relit(small_grey(image, last), self._grey)) if step > 0 else None
+            if age > 0:
+                carried = self._coasted(motion, step)
+                fitted = _product(_product(fitted, invert(self.at(time - age))), carried)
+                self._calm_fit(fitted, time)
             else:
-                carried = _product(_product(self._matrix, invert(before)), fitted)
-                seen = _product(invert(motion), self._matrix)
-                self.held = _size(_parting(_product(carried, invert(seen)))) <= DOUBT
-                carried = seen if self.held else carried
-            self._matrix = self._pulled(carried, fitted, step)
+                carried = self._followed(motion, fitted, time)
+            if step > 0:
+                self._going = _parting(_product(carried, invert(last))) / step
+                self._matrix = self._pulled(carried, fitted, step)
+        self._remember(time, self._matrix)
+        self._fitted = fitted
         self._grey = small_grey(image, self._matrix)
         return self._matrix
 
-    def _calm_fit(self, fitted: Matrix, time: float) -> Matrix:
+    def at(self, time: float) -> Matrix:
+        """The square in a frame of the last second, as it would be if all that was learnt since had been known."""
+        return np.asarray(self._past[np.abs(self._times - time).argmin()], np.float64)
+
+    def _remember(self, time: float, matrix: Matrix) -> None:
+        recent = np.flatnonzero((self._times < time) & (self._times >= time - _REMEMBER_S))
+        self._times = np.append(self._times[recent], time)
+        self._past = np.concatenate([self._past[recent], matrix[None]])
+
+    def _followed(self, motion: Matrix | None, fitted: Matrix, time: float) -> Matrix:
+        """The square carried along, with landmarks that are of this frame."""
+        assert self._matrix is not None
+        calm_before = self._calmed
+        self._calm_fit(fitted, time)
+        self._blind_s = 0.0
+        # Carried by the landmarks' own motion: where they and the square parted before, they still do.
+        if motion is None:
+            return _product(_product(self._matrix, invert(calm_before)), self._calmed)
+        carried = _product(_product(self._matrix, invert(self._fitted)), fitted)
+        seen = _product(invert(motion), self._matrix)
+        self.held = _size(_parting(_product(carried, invert(seen)))) <= DOUBT
+        return seen if self.held else carried
+
+    def _coasted(self, motion: Matrix | None, step: float) -> Matrix:
+        """The square carried along by the picture alone, at most ``_FASTEST``."""
+        assert self._matrix is not None
+        self._blind_s = self._blind_s + step if motion is None else 0.0
+        going = self._going if motion is None else _parting(invert(motion)) / max(step, 1e-6)
+        going = going * min(1.0, _FASTEST / max(_size(going), 1e-6)) * (self._blind_s <= _COAST_S)
+        return _product(_similarity(going * step), self._matrix)
+
+    def _calm_fit(self, fitted: Matrix, time: float) -> None:
         side, angle, centre = _square_on_frame(fitted)
         # Positions in square widths: a face near the camera may tremble by more pixels than one far away.
         self._unit = self._unit or side
         steady = self._calm(np.array([*(centre / self._unit), math.log(side), angle]), time)
-        return _laid(math.exp(steady[2]), float(steady[3]), steady[:2] * self._unit)
+        self._calmed = _laid(math.exp(steady[2]), float(steady[3]), steady[:2] * self._unit)
 
     def _pulled(self, carried: Matrix, fitted: Matrix, step: float) -> Matrix:
         pull = self._pull
@@ -119,7 +166,9 @@ class Registration:
         give = share(pull.rest_hz + pull.gain_hz * beyond, step)
         drawn = give * self._apart
         self._apart = self._apart - drawn
-        return _product(_similarity(drawn), carried)
+        go = _similarity(drawn)
+        self._past = go[:, :2] @ self._past + np.pad(go[:, 2:], ((0, 0), (2, 0)))
+        return _product(go, carried)
 
 
 def small_grey(image: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:

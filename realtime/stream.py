@@ -5,8 +5,9 @@
     capture -> Slot -> track+align -> Slot -> draw+smooth -> Slot -> compose+deliver (in the calling thread)
 
 Each slot holds one item. From a live source the newest frame wins and what it overtakes is counted; from a file every
-stage waits for the next, nothing is dropped, and runs repeat exactly. Delivery stays in the thread that called
-:meth:`Stream.run`, because window toolkits want it there.
+stage waits for the next, nothing is dropped, and runs repeat exactly. Live, a tracker that is late is not waited for
+(:mod:`realtime.punctual`). Delivery stays in the thread that called :meth:`Stream.run`, because window toolkits want
+it there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from engines.errors import UserError
@@ -99,15 +100,16 @@ class Stream:
             threading.Thread(target=self._work, args=(self._locate, self._captured, self._located), name="track"),
             threading.Thread(target=self._work, args=(self._draw, self._located, self._drawn), name="draw"),
         ]
-        try:
-            for thread in threads:
-                thread.daemon = True
-                thread.start()
-            self._deliver_all()
-        except Exception as error:  # a sink's or the compositor's: told after everything is closed
-            self._errors.append(error)
-        finally:
-            self._shut_down(threads)
+        with self._unwaiting():
+            try:
+                for thread in threads:
+                    thread.daemon = True
+                    thread.start()
+                self._deliver_all()
+            except Exception as error:  # a sink's or the compositor's: told after everything is closed
+                self._errors.append(error)
+            finally:
+                self._shut_down(threads)
         if self._errors:
             raise self._errors[0]
 
@@ -157,6 +159,12 @@ class Stream:
 
     def _clock(self, frame: Frame) -> float:
         return frame.captured if self._live or frame.pts is None else float(frame.pts)
+
+    def _unwaiting(self) -> AbstractContextManager[None]:
+        if not self._live:
+            return nullcontext()
+        fps = min((rate for rate in (self._rate, self._source.info.fps) if rate), default=30.0)
+        return self._stylizer.unwaiting(frame_s=1 / fps, on_delay=self._stats.late)
 
     # -- work ------------------------------------------------------------------------------------------------------
 

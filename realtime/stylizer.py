@@ -12,8 +12,8 @@ gets there by one door, :mod:`realtime.photo`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Self
 
@@ -27,6 +27,8 @@ from realtime.controls import Controls
 from realtime.core import Drawing, Frame, Portrait, Smoother, Tracker
 from realtime.cuts import CutDetector
 from realtime.fading import Fading
+from realtime.presence import Presence
+from realtime.punctual import PunctualTracker
 
 
 class Stylizer:
@@ -49,6 +51,8 @@ class Stylizer:
         self._compositor = compositor
         self._controls = controls
         self._scene = 0
+        self._scene_began = float("-inf")
+        self._presence = Presence()
         self._located_cut = CutDetector()
         self._composed_cut = CutDetector()
         self._smoothers: dict[int, Smoother] = {}
@@ -64,9 +68,16 @@ class Stylizer:
         if frame.blank or self._controls.paused:
             return []
         with self.measure("track"):
-            # After a cut nobody is who they were: new ids make every filter downstream start afresh.
-            self._scene += self._located_cut.is_cut(frame)
-            faces = [replace(face, id=(self._scene << 32) + face.id) for face in self._tracker.track(frame)]
+            # After a cut nobody is who they were: new ids make every filter downstream start afresh, and who was found
+            # before it, by a tracker that is late, is no longer there.
+            if self._located_cut.is_cut(frame) or frame.time < self._scene_began:
+                self._scene, self._scene_began = self._scene + 1, frame.time
+            faces = [
+                replace(face, id=(self._scene << 32) + face.id)
+                for face in self._tracker.track(frame)
+                if face.age <= frame.time - self._scene_began
+            ]
+            faces = self._presence.keep(frame, faces)
         with self.measure("align"):
             return self._aligner.align(frame, faces, time=frame.time)
 
@@ -101,6 +112,20 @@ class Stylizer:
                 self._fading.clear()
             shown = self._fading.add(drawings, frame.time)
             return self._compositor.compose(frame, shown, layout, mirror, look=look, split=self._controls.split)
+
+    @contextmanager
+    def unwaiting(self, *, frame_s: float, on_delay: Callable[[float], None]) -> Iterator[None]:
+        """Within it a tracker that takes longer than ``frame_s`` seconds is not waited for.
+
+        See :class:`realtime.punctual.PunctualTracker`, which also says what ``on_delay`` is told.
+        """
+        tracker, punctual = self._tracker, PunctualTracker(tracker=self._tracker, frame_s=frame_s, on_delay=on_delay)
+        self._tracker = punctual
+        try:
+            yield
+        finally:
+            if punctual.end():  # else close() must not reach what still works
+                self._tracker = tracker
 
     def close(self) -> None:
         """Let the tracker go. May be called twice."""

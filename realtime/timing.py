@@ -61,6 +61,8 @@ class Stats:
         self._faces_now = 0
         self._first = self._last = 0.0
         self._age = Reservoir()
+        self._delay = Reservoir()
+        self._carried = 0
         self._stages: dict[str, Reservoir] = {}
         self._recent: deque[tuple[float, float]] = deque(maxlen=60)
 
@@ -88,6 +90,12 @@ class Stats:
         """Time spent in a stage for one frame."""
         with self._lock:
             self._stages.setdefault(stage, Reservoir()).add(seconds * 1000)
+
+    def late(self, seconds: float) -> None:
+        """By how much the landmarks of one frame are older than it; 0 when its own came in time."""
+        with self._lock:
+            self._delay.add(seconds * 1000)
+            self._carried += seconds > 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -129,7 +137,9 @@ class Stats:
         """Everything, ready for JSON.
 
         ``fps`` is (frames_out - 1) / (last - first delivery); ``faces`` the most drawn in one frame; ``in_flight``
-        what was captured and neither delivered nor overtaken (frames on their way when a live stream was ended).
+        what was captured and neither delivered nor overtaken (frames on their way when a live stream was ended);
+        ``carried`` the frames of a live stream that were drawn by older landmarks, and ``tracking_delay_ms`` by how
+        much older, over all of its frames.
         """
         with self._lock:
             span = self._last - self._first
@@ -141,6 +151,8 @@ class Stats:
                 "in_flight": self._frames_in - self._frames_out - self._dropped,
                 "fps": round((self._frames_out - 1) / span, 2) if span > 0 else 0.0,
                 "age_ms": self._age.percentiles(),
+                "carried": self._carried,
+                "tracking_delay_ms": self._delay.percentiles(),
                 "stages_ms": {name: values.percentiles() for name, values in self._stages.items()},
                 "engine": self.engine,
                 "device": self.device,
@@ -157,6 +169,10 @@ class Stats:
             f"engine   {d['engine']} on {d['device']}   faces {d['faces']}   memory {d['rss_mb']:.0f} MB (peak)",
             f"{'ms':<9}{'p50':>8}{'p95':>8}{'p99':>8}",
         ]
+        if d["carried"]:
+            lines.insert(
+                1, f"tracking was late in {d['carried']} frames: by {d['tracking_delay_ms']['p95']:.0f} ms (p95)"
+            )
         for name, p in {"age": d["age_ms"], **d["stages_ms"]}.items():
             lines.append(f"{name:<9}{p['p50']:>8.1f}{p['p95']:>8.1f}{p['p99']:>8.1f}")
         return "\n".join(lines)

@@ -22,6 +22,10 @@ SCAN_PARTS = (2, 3)
 SCAN_PER_FRAME = 6
 """Parts looked at in one frame, about 1 ms each. A frame that stands alone (a picture, the first of a clip or of a
 size, one of a source slower than SCAN_EVERY_S) is searched whole."""
+AROUND_EVERY_S = 2.0
+AROUND_PER_FRAME = 2
+"""While some faces are found, but fewer than are wanted, the parts are searched this often and this slowly. Where one
+was lost it is looked for at once."""
 SMALLEST_PX = 24.0
 """A face with a smaller bounding box has nothing to draw from and is passed over."""
 _CROP = 3.0
@@ -35,8 +39,8 @@ class MediaPipeFaceTracker:
     """Follows up to ``faces`` faces.
 
     The whole frame goes through the task's video mode, which tracks: detection runs only when a face is missing. When
-    it finds nobody, the frame is searched in overlapping parts, and a small face found there is followed in a crop
-    around it until it has grown or gone.
+    it finds nobody, or not all, the frame is searched in overlapping parts, and a small face found there is followed in
+    a crop around it until it has grown or gone.
     """
 
     def __init__(self, *, asset: Path, faces: int = 1) -> None:
@@ -56,7 +60,8 @@ class MediaPipeFaceTracker:
         self._last_time: float | None = None
         self._crops: list[Region] = []
         self._pending: list[Region] = []
-        self._looked = float("-inf")
+        self._last: list[NDArray[np.float32]] = []
+        self._looked = self._looked_around = float("-inf")
         self._saw = self._begun = False
         self._shape: tuple[int, ...] = ()
         self._identities = Identities()
@@ -67,23 +72,32 @@ class MediaPipeFaceTracker:
         alone = self._last_time is None or not 0 <= time - self._last_time < SCAN_EVERY_S
         stamp = self._stamp(time)
         if alone or frame.image.shape != self._shape:  # nothing leads here from the frame before
-            self._crops, self._pending, self._looked, self._begun = [], [], float("-inf"), False
+            self._crops, self._pending, self._last, self._begun = [], [], [], False
+            self._looked = self._looked_around = float("-inf")
         self._shape = frame.image.shape
-        image = np.ascontiguousarray(frame.image)
-        due = self._saw or time - self._looked >= SCAN_EVERY_S
-        self._looked = time if due else self._looked
-        found = self._follow(image) if self._crops else []
-        if not found or due:
-            whole = self._points(self._video.detect_for_video(self._picture(image), stamp), image, (0, 0))
-            found = whole or found
-            self._crops = [] if whole else self._crops
-        if not found:
-            found = self._search(image, again=due)
-        self._saw = bool(found) and not self._crops
-        found = [points for points in found if np.ptp(points, axis=0).max() >= SMALLEST_PX][: self._faces]
+        found = self._find(np.ascontiguousarray(frame.image), stamp, time)
+        self._last = found = [points for points in found if _size(points) >= SMALLEST_PX][: self._faces]
         ids = self._identities.assign(found, time)
         # The task gives no score: what passes its thresholds counts as sure.
         return [Face(id=face, landmarks=points, confidence=1.0) for face, points in zip(ids, found, strict=True)]
+
+    def _find(self, image: NDArray[np.uint8], stamp: int, time: float) -> list[NDArray[np.float32]]:
+        """The landmarks of each face, those first that the video mode sees."""
+        due = self._saw or time - self._looked >= SCAN_EVERY_S
+        self._looked = time if due else self._looked
+        followed = self._follow(image) if self._crops else []
+        whole: list[NDArray[np.float32]] = []
+        if not followed or due:
+            whole = _distinct(self._points(self._video.detect_for_video(self._picture(image), stamp), image, (0, 0)))
+        self._saw = bool(whole)
+        small = _others(followed, whole)[: self._faces - len(whole)]
+        self._crops = [_around(points, image) for points in small]
+        found = [*whole, *small]
+        if not found:
+            return self._search(image, again=due)
+        if len(found) < self._faces:
+            found += self._look_around(image, found, time)
+        return found
 
     def close(self) -> None:
         """Release both graphs. May be called twice."""
@@ -167,9 +181,32 @@ class MediaPipeFaceTracker:
         self._begun = True
         regions, self._pending = self._pending[:count], self._pending[count:]
         seen = _distinct([points for region in regions for points in self._look(image, region)])
-        large = [points for points in seen if np.ptp(points, axis=0).max() >= SMALLEST_PX]
+        large = [points for points in seen if _size(points) >= SMALLEST_PX]
         self._crops = [_around(points, image) for points in large[: self._faces]]
         return self._follow(image) if self._crops else []
+
+    def _look_around(
+        self, image: NDArray[np.uint8], found: list[NDArray[np.float32]], time: float
+    ) -> list[NDArray[np.float32]]:
+        """More faces than those found: where one was lost, and a few parts of the frame."""
+        if time - self._looked_around >= AROUND_EVERY_S:
+            self._looked_around = time
+            self._pending = [region for parts in SCAN_PARTS for region in _regions(image, parts)]
+        count = AROUND_PER_FRAME if self._begun else len(self._pending)
+        self._begun = True
+        regions, self._pending = self._pending[:count], self._pending[count:]
+        regions = [*(_around(points, image) for points in _others(self._last, found)), *regions]
+        if not regions:
+            return []
+        hidden = image.copy()  # who is known is painted over: each would be found, and cost, again
+        for points in found:
+            (left, top), (right, bottom) = np.maximum(0, points.min(0)).astype(int), points.max(0).astype(int)
+            hidden[top : bottom + 1, left : right + 1] = 128
+        seen = [points for region in regions for points in self._look(hidden, region)]
+        more = [points for points in _others(_distinct(seen), found) if _size(points) >= SMALLEST_PX]
+        more = more[: self._faces - len(found)]
+        self._crops += [_around(points, image) for points in more]
+        return more
 
 
 def _regions(image: NDArray[np.uint8], parts: int) -> list[Region]:
@@ -200,8 +237,20 @@ def _around(points: NDArray[np.float32], image: NDArray[np.uint8]) -> Region:
 def _distinct(faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """Each face once, the largest first: parts overlap and see the same face."""
     kept: list[NDArray[np.float32]] = []
-    for points in sorted(faces, key=lambda p: -float(np.ptp(p, axis=0).max())):
-        centre, size = points.mean(0), np.ptp(points, axis=0).max()
-        if all(np.hypot(*(centre - other.mean(0))) > 0.5 * size for other in kept):
-            kept.append(points)
+    for points in sorted(faces, key=lambda p: -_size(p)):
+        kept += _others([points], kept)
     return kept
+
+
+def _others(faces: list[NDArray[np.float32]], known: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The faces that are none of those known, by their place."""
+    return [
+        points
+        for points in faces
+        if all(np.hypot(*(points.mean(0) - one.mean(0))) > 0.5 * _size(points) for one in known)
+    ]
+
+
+def _size(points: NDArray[np.float32]) -> float:
+    """Longer side of the bounding box, px."""
+    return float(np.ptp(points, axis=0).max())

@@ -122,3 +122,53 @@ def test_a_hand_that_passes_does_not_take_the_square_along() -> None:
         now[200:300, x : x + 60] = scene(7)[200:300, 100:160]
         found = register(now, pose(), index / 30)
     assert apart(found, pose()) < 0.015
+
+
+def follow_late(every: int, speed: float = 3.0, frames: int = 60) -> list[float]:
+    """How far the square is off, frame by frame, where landmarks come for each ``every``-th frame, so many late."""
+    rng, register, image, off = np.random.default_rng(2), Registration(), scene(), []
+    paths = [pose(250 + speed * index, 240 + 20 * np.sin(index / 8)) for index in range(frames)]
+    fits = [trembling(true, rng) for true in paths]
+    for index, true in enumerate(paths):
+        known = max(0, index // every * every - every)
+        seen = register(moved(image, true), fits[known], index / 30, age=(index - known) / 30)
+        off.append(apart(seen, true))
+    return off
+
+
+@pytest.mark.parametrize("every", [2, 4, 8])
+def test_landmarks_that_come_late_do_not_make_the_square_late(every: int) -> None:
+    settled = follow_late(every)[2 * every :]
+    assert np.median(settled) < 0.02  # a square laid on them would be off by more than ``every`` hundredths
+    assert max(settled) < 0.03
+
+
+def test_late_landmarks_still_draw_the_square_to_where_the_face_is() -> None:
+    register, image = Registration(), scene()
+    register(image, pose(335), 0.0)
+    for index in range(1, 40):
+        last = register(image, pose(), index / 30, age=0.1)
+    assert apart(last, pose()) < Pull().agree + 0.005
+    assert apart(register.at(0.0), pose(335)) > 0.02  # the past is told as it should have been
+
+
+def test_a_face_that_nothing_is_known_of_does_not_fly_off() -> None:
+    """It moved when both landmarks and picture went out: on it goes for a moment, then it stays."""
+    register, image = Registration(), scene()
+    for index in range(10):
+        register(moved(image, pose(200 + 8 * index)), pose(200 + 8 * index), index / 30)
+    dark, places = np.zeros_like(image), []
+    for index in range(10, 30):
+        places.append(register(dark, pose(272), index / 30, age=(index - 9) / 30))
+    gone = [apart(place, pose(272)) for place in places]
+    assert 0.05 < gone[3] < 0.2
+    assert apart(places[8], places[-1]) < 0.001
+    assert gone[-1] < 0.25
+
+
+def test_a_picture_that_rushes_past_takes_no_late_square_along_faster_than_a_head_can_go() -> None:
+    register, image = Registration(), scene()
+    for index in range(12):
+        rushing = np.roll(image, 45 * index, axis=1)
+        last = register(rushing, pose(), index / 30, age=index / 30)
+    assert apart(last, pose()) <= 3.0 * 11 / 30 + 0.01

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from pipeline_fakes import FakeEngine, FakeSource, ListSink, face, is_paper, picture, stylizer
 
 from realtime.controls import Controls
-from realtime.core import Frame, PartialSourceError, Sink, SinkError
+from realtime.core import Face, Frame, PartialSourceError, Sink, SinkError
+from realtime.fading import GONE_S
+from realtime.punctual import LATEST_S
 from realtime.stream import Stream
 from realtime.stylizer import Stylizer
 from realtime.timing import Stats
@@ -367,3 +369,49 @@ def test_a_live_pause_shows_paper_within_two_frames() -> None:
     assert not is_paper(sink.frames[8])
     assert all(is_paper(frame) for frame in sink.frames[11:])
     assert np.array_equal(sink.frames[-1].image.shape, (240, 320, 3))
+
+
+class StuckTracker:
+    """Finds the face of its first frame and then says nothing more until it is told to end."""
+
+    def __init__(self) -> None:
+        self.gate, self.asked = threading.Event(), 0
+
+    def track(self, frame: Frame) -> list[Face]:  # noqa: ARG002
+        self.asked += 1
+        assert self.asked == 1 or self.gate.wait(20)
+        return [face()]
+
+    def close(self) -> None:
+        pass
+
+
+def test_live_drawing_does_not_wait_for_a_tracker_that_hangs_and_its_face_goes() -> None:
+    tracker, stats = StuckTracker(), Stats()
+    controls = Controls(layout="inplace")
+    core = stylizer([], tracker=tracker, controls=controls)
+    sink = ListSink(on_send=lambda _: tracker.gate.set() if len(sink.frames) == 40 else None)
+    source = FakeSource(endless(seconds=0.002), live=True)
+    stream(source, sink, core=core, stats=stats, controls=controls, max_frames=40).run()
+    assert len(sink.frames) == 40
+    ages = [frame.time - sink.frames[0].time for frame in sink.frames]
+    assert ages[-1] > LATEST_S + GONE_S
+    assert not any(is_paper(frame) for frame, age in zip(sink.frames, ages, strict=True) if age <= LATEST_S)
+    assert all(is_paper(frame) for frame, age in zip(sink.frames, ages, strict=True) if age >= LATEST_S + GONE_S)
+    assert stats.as_dict()["carried"] >= 39
+    assert core._tracker is tracker
+
+
+def test_a_file_waits_for_a_slow_tracker() -> None:
+    threads = set()
+
+    def slow(index: int) -> list[Face]:
+        threads.add(threading.current_thread().name)
+        time.sleep(0.06)  # longer than a frame
+        return [face(x=100 + 4 * index)]
+
+    sink, stats = ListSink(), Stats()
+    stream(FakeSource(clip(8)), sink, core=stylizer(slow), stats=stats).run()
+    assert threads == {"track"}
+    assert stats.as_dict()["carried"] == 0
+    assert len({frame.image.tobytes() for frame in sink.frames}) == 8

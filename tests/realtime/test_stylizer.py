@@ -3,11 +3,12 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from pipeline_fakes import FakeEngine, PlainSmoother, face, is_paper, picture, scene, stylizer
 
-from apdgan.alignment import TEMPLATE, boxes
+from apdgan.alignment import TEMPLATE, boxes, invert, transform
 from realtime.controls import LAYOUTS, PHOTO_LAYOUTS, Controls, Layout
 from realtime.core import Frame
 from realtime.look import Look
@@ -214,3 +215,23 @@ def test_the_same_clip_gives_the_same_frames() -> None:
         return [face(x=160 + 3 * (index % 4))] if index % 7 else []
 
     assert run(stylizer(faces)) == run(stylizer(faces))
+
+
+def test_who_was_found_before_a_cut_by_a_late_tracker_is_not_drawn_after_it() -> None:
+    core = stylizer(lambda index: [replace(face(), age=0.04 * (index % 4))])
+    seen = [len(core.locate(scene(index, seed=index // 6))) for index in range(12)]
+    #       of frames 0 0 0 0 4 4 4 4 8 8 8 8: frames 6 and 7 would show who was there in frame 4
+    assert seen == [1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1]
+
+
+def test_a_late_face_is_carried_by_the_picture() -> None:
+    """The picture moves 2 px a frame, the landmarks stand still where they were 3 frames ago and more."""
+    rng = np.random.default_rng(0)
+    wall = cv2.GaussianBlur(rng.integers(0, 255, (240, 400, 3), dtype=np.uint8), (0, 0), 2)
+    core = stylizer(lambda index: [replace(face(x=160), age=0.04 * max(0, index - 3))])
+    for index in range(12):
+        image = np.ascontiguousarray(wall[:, 40 - 2 * max(0, index - 3) :][:, :320])
+        portraits = core.locate(replace(picture(index), image=image))
+    middle = transform(invert(portraits[0].matrix.astype(np.float64)), np.array([[256.0, 256.0]]))[0]
+    assert middle[0] == pytest.approx(160 + 16, abs=1.5)
+    np.testing.assert_allclose(portraits[0].landmarks, TEMPLATE, atol=6)

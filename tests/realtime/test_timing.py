@@ -85,6 +85,16 @@ def test_every_figure_that_is_promised_is_there_and_is_json(clock: Clock) -> Non
     assert "openvino bf16 on CPU" in stats.table()
 
 
+def test_frames_drawn_by_older_landmarks_are_counted_and_told() -> None:
+    stats = Stats()
+    stats.late(0.0)
+    assert "late" not in stats.table()
+    stats.late(0.1)
+    assert stats.as_dict()["carried"] == 1
+    assert stats.as_dict()["tracking_delay_ms"]["p50"] == 50.0
+    assert "tracking was late in 1 frames" in stats.table()
+
+
 def test_a_stage_that_fails_is_not_counted() -> None:
     stats = Stats()
     with pytest.raises(RuntimeError), stats.stage("draw"):
