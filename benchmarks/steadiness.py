@@ -36,8 +36,8 @@ Mask = NDArray[np.bool_]
 STRAY_PX = 2
 LATEST = 3
 """Lags looked at: 0 to so many frames."""
-MOVED_PX = 1.0
-"""Motion from which a pixel counts as moving."""
+MOVED_PX = 2.0
+"""Motion from which a pixel counts as moving: nearly a line's breadth, from where on one drawn twice is seen."""
 SHIFT_PX = (7.0, 4.0)
 """Of the synthetic step, right and down."""
 _OCCLUDED_PX = 1.0

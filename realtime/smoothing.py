@@ -26,6 +26,9 @@ Signed = NDArray[np.int16]
 
 _ONE = 128
 """The share 1."""
+_INKED = -64
+"""Below this it is ink beyond doubt."""
+_NEXT = np.ones((3, 3), np.uint8)
 _LINE = np.arange(SIDE, dtype=np.float32)
 _STRIP = 16
 """Rows of motion that are carried at a time."""
@@ -40,17 +43,26 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (10.0, 1.5)
+    MEMORY = (18.0, 1.8)
     """Frames that the mean reaches back where the photo is at rest, and where it moves, at strength 0.5; they grow with
     the square of the strength."""
-    LOYALTY = 0.95
+    LOYALTY = 0.99
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
+    FOLLOW = 0.5
+    """Share of the drawing in what is shown where the photo moves and the mean agrees with it what is ink."""
+    BESIDE = 5
+    """Side of what counts as the same line, px."""
+    PATIENCE = 6
+    """Frames that a line may be drawn and not shown, at strength 0.5; they grow as the memory does."""
 
     def __init__(self) -> None:
         self._memory = PhotoMemory()
         self._mean, self._choice = (np.zeros((512, 512), np.int16) for _ in range(2))
+        self._missed = np.zeros((512, 512), np.uint8)
+        # Another one in each frame: rounded always alike, a long memory would stop short of what it is drawn to.
+        self._rounding = 0
         # Scratch is kept: fresh memory costs more than what is done with it.
         self._drawn, self._a, self._b = (np.zeros((512, 512), np.int16) for _ in range(3))
 
@@ -75,10 +87,16 @@ class InkSmoother:
             self._carry(past.motion)
         self._clamp(drawing.ink)
         # The drawing goes into the mean half as steep again, so that a faint line can win too.
-        _mix(self._mean, _half_more(drawn, self._a), _shares(kept), self._b)
+        self._rounding = (self._rounding + 79) % _ONE
+        _mix(self._mean, _half_more(drawn, self._a), _shares(kept), self._b, self._rounding)
         self._choose(_shares(loyalty))
         # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
         shown = self._shown()
+        self._own_up(shown, drawn, patience=max(1, round(self.PATIENCE * (2 * strength) ** 2)))
+        # Where the photo moves and mean and drawing agree what is ink, the line's flanks are half the drawing's own.
+        follow = _shares(past.unrest * np.float32(self.FOLLOW))
+        np.multiply(follow, (shown < 0) == (drawn < 0), out=follow)
+        _mix(shown, drawn, np.subtract(_ONE, follow, out=follow), self._b)
         _mix(shown, drawn, _shares(past.same * np.float32(min(1.0, 4 * strength))), self._b)
         return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 
@@ -104,6 +122,17 @@ class InkSmoother:
             signed = _signed(_ink(bound), self._a)
             hold(self._mean, signed, out=self._mean)
             hold(self._choice, signed, out=self._choice)
+
+    def _own_up(self, shown: Signed, drawn: Signed, *, patience: int) -> None:
+        """What the engine has drawn for some frames now, and is not shown here or nearby, is shown after all: a faint
+        line that drifts would else be outvoted, frame after frame, by the paper that was there before."""
+        near = cv2.dilate((shown < 0).view(np.uint8), np.ones((self.BESIDE,) * 2, np.uint8))
+        missed = ((drawn < _INKED) & (near == 0)).view(np.uint8)
+        self._missed = cv2.multiply(cv2.add(cv2.dilate(self._missed, _NEXT), 1), missed)
+        late = self._missed >= patience
+        if late.any():
+            for plane in (shown, self._mean, self._choice):
+                np.copyto(plane, drawn, where=late)
 
     def _choose(self, loyalty: Signed) -> None:
         """Ink or paper, by the vote of the mean and of the choice before: four times as steep as their sum."""
@@ -147,8 +176,8 @@ def _shares(plane: Plane) -> Signed:
     return np.asarray(cv2.resize(small, (512, 512), interpolation=cv2.INTER_LINEAR), np.int16)
 
 
-def _mix(plane: Signed, other: Signed, share: Signed, scratch: Signed) -> None:
-    """plane = other + share * (plane - other), to the nearest whole number."""
+def _mix(plane: Signed, other: Signed, share: Signed, scratch: Signed, rounding: int = _ONE // 2) -> None:
+    """plane = other + share * (plane - other), in whole numbers; ``rounding`` in 0 .. 127 is added before the 128th."""
     np.subtract(plane, other, out=plane)
-    np.add(np.multiply(plane, share, out=scratch), _ONE // 2, out=scratch)  # at most 255 * 128 + 64: within int16
+    np.add(np.multiply(plane, share, out=scratch), rounding, out=scratch)  # at most 255 * 128 + 127: within int16
     np.add(np.right_shift(scratch, 7, out=scratch), other, out=plane)

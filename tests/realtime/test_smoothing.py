@@ -4,7 +4,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realtime.core import Drawing, Portrait
-from realtime.smoothing import OneEuro, make_smoother
+from realtime.smoothing import InkSmoother, OneEuro, make_smoother
 
 
 def drawing(ink: NDArray[np.uint8], photo: NDArray[np.uint8]) -> Drawing:
@@ -136,3 +136,27 @@ def test_a_lamp_that_dims_is_no_movement() -> None:
     dim = np.clip(photo().astype(int) - 25, 0, 255).astype(np.uint8)
     out = smoother.smooth(drawing(flickering(rng), dim), 1.0)
     assert out.ink.mean() < 60
+
+
+def test_a_faint_line_that_the_engine_begins_to_draw_is_shown_after_some_frames() -> None:
+    """The photo is at rest: the vote of paper alone would put it off for a second and more."""
+    smoother, picture = make_smoother(), photo()
+    blank = np.full((512, 512), 255, np.uint8)
+    line = blank.copy()
+    line[200:300, 255:258] = 60
+    for _ in range(12):
+        smoother.smooth(drawing(blank, picture), 0.5)
+    shown = [bool((smoother.smooth(drawing(line, picture), 0.5).ink[200:300, 256] < 128).all()) for _ in range(8)]
+    assert shown.index(True) == InkSmoother.PATIENCE - 1
+
+
+def test_a_line_that_comes_and_goes_is_not_shown() -> None:
+    smoother, picture = make_smoother(), photo()
+    blank = np.full((512, 512), 255, np.uint8)
+    line = blank.copy()
+    line[200:300, 255:258] = 60
+    for _ in range(12):
+        smoother.smooth(drawing(blank, picture), 0.5)
+    for count in range(24):
+        ink = line if count % 4 < 2 else blank
+        assert (smoother.smooth(drawing(ink, picture), 0.5).ink >= 128).all()
