@@ -128,7 +128,7 @@ class InkSmoother:
         line that drifts would else be outvoted, frame after frame, by the paper that was there before."""
         near = cv2.dilate((shown < 0).view(np.uint8), np.ones((self.BESIDE,) * 2, np.uint8))
         missed = ((drawn < _INKED) & (near == 0)).view(np.uint8)
-        self._missed = cv2.multiply(cv2.add(cv2.dilate(self._missed, _NEXT), 1), missed)
+        self._missed = np.asarray(np.minimum(cv2.dilate(self._missed, _NEXT), 254) + 1, np.uint8) * missed
         late = self._missed >= patience
         if late.any():
             for plane in (shown, self._mean, self._choice):
