@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engines
 from realtime import choose
@@ -28,6 +29,9 @@ from realtime.smoothing import make_smoother
 from realtime.stream import Stream
 from realtime.stylizer import Stylizer
 from realtime.timing import Stats
+
+if TYPE_CHECKING:
+    from realtime.webrtc.server import Server
 
 LIVE_FPS = 30.0
 CAMERA_SIZE = (1280, 720)
@@ -88,6 +92,35 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
             say=say,
             opened=opened.pop_all(),
         )
+
+
+def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Server:
+    """A server for browsers, WHIP and WHEP in place of source and sinks. Raises UserError."""
+    from realtime import webrtc
+
+    webrtc.require()
+    from realtime.webrtc.wiring import build_server as build_it
+
+    assert config.serve is not None
+    controls = _controls(config)
+    bound_heaps()
+    return build_it(
+        address=config.serve,
+        token=config.token,
+        certificate=config.certificate,
+        key=config.key,
+        ice_servers=config.ice_server,
+        peers=config.peers,
+        model=config.model,
+        engine=config.engine,
+        faces=config.faces,
+        layout=config.layout,
+        smooth=config.smooth,
+        mirror=config.mirror,
+        look=controls.look,
+        say=say,
+        warn=warn or say,
+    )
 
 
 def _check(config: StreamConfig, plan: choose.Plan) -> None:
