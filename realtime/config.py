@@ -273,7 +273,7 @@ def _parser() -> argparse.ArgumentParser:
         else:
             action = "append" if name in SEVERAL else "store"
             # --serve may stand alone
-            bare = {"nargs": "?", "const": "{}:{}".format(*DEFAULT_ADDRESS)} if name == "serve" else {}
+            bare: dict[str, Any] = {"nargs": "?", "const": "{}:{}".format(*DEFAULT_ADDRESS)} if name == "serve" else {}
             parser.add_argument(f"--{name}", action=action, metavar=option.metavar, help=option.help, **bare)
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file; those given here win")
     for name, text in ACTIONS.items():
