@@ -71,7 +71,9 @@ class Guard:
             except RefusedError as refusal:
                 response = _told(refusal)
             except web.HTTPException as error:
-                response = error
+                response = web.json_response({"error": error.reason}, status=error.status)
+                if "Allow" in error.headers:
+                    response.headers["Allow"] = error.headers["Allow"]
             if not response.prepared:
                 response.headers.update(HEADERS)
                 response.headers.setdefault("Cache-Control", "no-store")

@@ -14,7 +14,7 @@ from typing import Self
 from aiohttp import web
 
 from realtime.core import ConfigError
-from realtime.webrtc.app import close_the_slow, make_app, make_runner
+from realtime.webrtc.app import make_app, make_runner
 from realtime.webrtc.lobby import Lobby
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.settings import Settings
@@ -62,7 +62,6 @@ class Server:
         lobby = Lobby(parts=self._parts, settings=self.settings)
         runner = make_runner(make_app(lobby=lobby))
         await runner.setup()
-        reaper = asyncio.create_task(close_the_slow(runner, seconds=self.settings.limits.body_s))
         try:
             await self._listen(runner)
             self._say(self.greeting())
@@ -71,7 +70,6 @@ class Server:
             self._say("stopping: telling the peers")
         finally:
             await lobby.close()
-            reaper.cancel()
             await runner.cleanup()
 
     async def _listen(self, runner: web.AppRunner) -> None:

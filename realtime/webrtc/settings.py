@@ -90,7 +90,7 @@ def is_loopback(host: str) -> bool:
 def parse_address(text: str) -> tuple[str, int]:
     """``HOST``, ``HOST:PORT``, ``:PORT``, ``PORT`` or ``[IPv6]:PORT``. Raises ConfigError."""
     found = _ADDRESS.fullmatch(text.strip())
-    if found is None or int(found["port"] or 0) > 65535:
+    if found is None or not found[0] or int(found["port"] or 0) > 65535:
         raise ConfigError(f"--serve: expected HOST:PORT; got {text!r}; write for example 127.0.0.1:8080")
     host, port = (found["host"] or "").strip("[]"), found["port"]
     return host or DEFAULT_ADDRESS[0], int(port) if port else DEFAULT_ADDRESS[1]

@@ -26,7 +26,7 @@ from realtime.webrtc.app import make_app
 from realtime.webrtc.lobby import Lobby
 from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import Parts
-from realtime.webrtc.settings import Limits, Settings
+from realtime.webrtc.settings import IceServer, Limits, Settings
 
 PATIENCE_S = 30.0
 """For whatever must come in the end; nothing here is timed."""
@@ -115,7 +115,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    *, engine: InkEngine | None = None, token: str | None = None, host: str = "127.0.0.1", **limits: Any
+    *, engine: InkEngine | None = None, token: str | None = None, ice_servers: tuple[IceServer, ...] = (), **limits: Any
 ) -> AsyncIterator[Served]:
     engine = engine or InkEngine()
     other = InkEngine(inverse=True)
@@ -138,7 +138,7 @@ async def serving(
         controls=lambda: Controls(layout="inplace", smooth=0.0),
     )
     quick = Limits(**{"wrong_token_s": (0.0, 0.01), **limits})
-    lobby = Lobby(parts=parts, settings=Settings(host=host, token=token, limits=quick))
+    lobby = Lobby(parts=parts, settings=Settings(token=token, ice_servers=ice_servers, limits=quick))
     server = TestServer(make_app(lobby=lobby), host="127.0.0.1")
     await server.start_server()
     try:

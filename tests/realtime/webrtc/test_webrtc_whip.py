@@ -244,16 +244,16 @@ def test_4_5_when_full_503_says_when_to_come_again_and_those_inside_stay() -> No
 
 def test_4_6_ice_servers_come_as_links_and_credentials_only_after_the_door() -> None:
     async def scenario() -> None:
-        async with serving() as served:
-            servers = (IceServer(url="stun:s.invalid"), IceServer(url="turn:t.invalid", username="u", credential="c"))
-            told = served.lobby.settings
-            object.__setattr__(told, "ice_servers", servers)
+        servers = (IceServer(url="stun:s.invalid"), IceServer(url="turn:t.invalid", username="u", credential="c"))
+        async with serving(ice_servers=servers) as served:
             async with served.http.options(f"{served.url}/whip") as response:
                 assert response.headers.getall("Link") == ['<stun:s.invalid>; rel="ice-server"']
-            object.__setattr__(told, "ice_servers", ())
-            async with whip(served) as sender:
-                object.__setattr__(told, "ice_servers", servers)
-                assert sender.location
+            peer, offer = await an_offer()
+            links = (await served.post_sdp("/whip", offer)).headers.getall("Link")
+            assert '<stun:s.invalid>; rel="ice-server"' in links
+            turn = '<turn:t.invalid>; rel="ice-server"; username="u"; credential="c"; credential-type="password"'
+            assert turn in links
+            await peer.close()
 
     run(scenario())
 
@@ -353,10 +353,13 @@ def test_while_nobody_watches_the_drawing_rests() -> None:
 
 def test_sound_is_passed_on_to_watchers_and_not_back_to_the_page() -> None:
     async def scenario() -> None:
-        async with serving() as served, whip(served, kinds="va") as sender:
-            async with whep(served, stream_of(served, sender), kinds="va") as watcher:
-                await watcher.drawing()
-                await until(lambda: len(watcher.sounds) > 10)
+        async with (
+            serving() as served,
+            whip(served, kinds="va") as sender,
+            whep(served, stream_of(served, sender), kinds="va") as watcher,
+        ):
+            await watcher.drawing()
+            await until(lambda: len(watcher.sounds) > 10)
         async with serving() as served, page(served) as own:
             await own.drawing()
             assert own.sounds == []
