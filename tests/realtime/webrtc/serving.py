@@ -113,30 +113,39 @@ class Served:
         return response
 
 
-@asynccontextmanager
-async def serving(
-    *, engine: InkEngine | None = None, token: str | None = None, ice_servers: tuple[IceServer, ...] = (), **limits: Any
-) -> AsyncIterator[Served]:
-    engine = engine or InkEngine()
-    other = InkEngine(inverse=True)
-    trackers: list[MiddleTracker] = []
+def fake_parts(engine: InkEngine, trackers: list[MiddleTracker]) -> Parts:
+    """Parts without models: two styles, a face in the middle."""
 
     def make_tracker() -> MiddleTracker:
         trackers.append(MiddleTracker())
         return trackers[-1]
 
+    other = InkEngine(inverse=True)
     styles = Styles(
         styles=[Style(name="lite", text="Lite"), Style(name="dark", text="Dark")],
         load=lambda name: engine if name == "lite" else other,  # type: ignore[return-value]
         first="lite",
     )
-    parts = Parts(
+    return Parts(
         styles=styles,
         make_tracker=make_tracker,
         make_smoother=make_smoother,
         matter=None,
         controls=lambda: Controls(layout="inplace", smooth=0.0),
     )
+
+
+@asynccontextmanager
+async def serving(
+    *,
+    engine: InkEngine | None = None,
+    token: str | None = None,
+    ice_servers: tuple[IceServer, ...] = (),
+    **limits: Any,
+) -> AsyncIterator[Served]:
+    engine = engine or InkEngine()
+    trackers: list[MiddleTracker] = []
+    parts = fake_parts(engine, trackers)
     quick = Limits(**{"wrong_token_s": (0.0, 0.01), **limits})
     lobby = Lobby(parts=parts, settings=Settings(token=token, ice_servers=ice_servers, limits=quick))
     server = TestServer(make_app(lobby=lobby), host="127.0.0.1")
@@ -148,7 +157,7 @@ async def serving(
     finally:
         await lobby.close()
         await server.close()
-        styles.close()
+        parts.styles.close()
 
 
 class Camera(MediaStreamTrack):
