@@ -37,6 +37,8 @@ LIVE_FPS = 30.0
 CAMERA_SIZE = (1280, 720)
 MATTE_MODEL = "matte"
 SHEET_PICTURES = 8
+OF_A_RUN = ("source", "sink", "size", "fps", "frames", "seconds", "live", "loop", "stats", "transparent")
+"""Options that say nothing to a server."""
 Say = Callable[[str], None]
 
 
@@ -102,6 +104,9 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
     from realtime.webrtc.wiring import build_server as build_it
 
     assert config.serve is not None
+    unused = [name for name in OF_A_RUN if getattr(config, name) != getattr(StreamConfig(), name)]
+    if unused:
+        raise ConfigError(f"--serve: expected no --{unused[0]}: peers bring their own pictures; leave it out")
     controls = _controls(config)
     bound_heaps()
     return build_it(

@@ -13,6 +13,7 @@ from realtime.look import PAPERS, Look
 from realtime.model_list import licence_warning
 from realtime.models import face_landmarker
 from realtime.smoothing import make_smoother
+from realtime.stylizer import Stylizer
 from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import OneAtATime, Parts
 from realtime.webrtc.server import Server, new_token
@@ -39,6 +40,7 @@ def build_server(
     look: Look,
     say: Say,
     warn: Say,
+    make_stylizer: Callable[..., Stylizer] = Stylizer,
 ) -> Server:
     """Load what draws, so that the first peer does not wait. Raises UserError; what was opened by then is closed."""
     if layout in PHOTO_LAYOUTS or look.paper not in PAPERS:
@@ -61,6 +63,7 @@ def build_server(
             make_tracker=lambda: _tracker(asset, faces),
             make_smoother=make_smoother,
             matter=OneAtATime(matter),
+            make_stylizer=make_stylizer,
             controls=lambda: Controls(layout=layout, smooth=smooth, mirror=mirror, look=look),  # type: ignore[arg-type]
         )
         return Server(settings=settings, parts=parts, say=say, opened=opened.pop_all())
