@@ -16,12 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 
 from benchmarks import machine
 from benchmarks.chromium import chromium, find_chromium
@@ -90,7 +91,20 @@ def _covering(image: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
     return cv2.resize(image[y : y + h, x : x + w], SIZE, interpolation=cv2.INTER_AREA)
 
 
-async def measure(url: str, *, camera: Path, codec: str, seconds: float, shot: Path | None) -> dict[str, Any]:
+def _cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process and all that it started."""
+    total = 0.0
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+async def measure(
+    url: str, *, camera: Path, codec: str, seconds: float, shot: Path | None, server: int
+) -> dict[str, Any]:
     """One visit of the page."""
     async with chromium(camera=camera) as browser, browser.tab("about:blank") as tab:
         await tab.call("Page.addScriptToEvaluateOnNewDocument", source=camera_script(*SIZE, FPS))
@@ -102,8 +116,10 @@ async def measure(url: str, *, camera: Path, codec: str, seconds: float, shot: P
         first = await tab.run("window.firstDrawing") - clicked
         await asyncio.sleep(2)
         await tab.run("window.trips.length = 0")
+        before = _cpu_s(server), _cpu_s(browser.pid)
         await asyncio.sleep(seconds)
         trips = await tab.run("window.trips")
+        spent = _cpu_s(server) - before[0], _cpu_s(browser.pid) - before[1]
         sent = await tab.run(_OUTBOUND)
         if shot is not None:
             await tab.screenshot(shot, width=1280, height=860)
@@ -115,6 +131,8 @@ async def measure(url: str, *, camera: Path, codec: str, seconds: float, shot: P
             "round_trip_ms": percentiles([trip for _, trip in trips]),
             "first_third_ms": percentiles([trip for _, trip in trips[:third]]),
             "last_third_ms": percentiles([trip for _, trip in trips[-third:]]),
+            "server_cpu_ms_a_frame": round(1000 * spent[0] / max(1, len(trips)), 1),
+            "browser_cpu_ms_a_frame": round(1000 * spent[1] / max(1, len(trips)), 1),
             "status": sent,
             "complaints": tab.console,
         }
@@ -133,15 +151,17 @@ def table(result: dict[str, Any]) -> str:
         f"Python {m['python']}; camera {SIZE[0]}x{SIZE[1]} at {FPS} fps, clip {result['clip']}, "
         f"{result['seconds']:g} s each.",
         "",
-        "| codec | extra work | first drawing | fps | round trip p50 | p95 | first third p95 | last third p95 |",
-        "|---|---|---|---|---|---|---|---|",
+        "| codec | extra work | first drawing | fps | round trip p50 | p95 | first third p95 | last third p95 | "
+        "processor a frame, server | browser |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in result["runs"]:
         trip = run["round_trip_ms"]
         lines.append(
             f"| {run['codec']} | {run['work_ms']:g} ms | {run['first_drawing_s']:.2f} s | {run['fps']:.1f} | "
             f"{trip['p50']:.0f} ms | {trip['p95']:.0f} ms | {run['first_third_ms']['p95']:.0f} ms | "
-            f"{run['last_third_ms']['p95']:.0f} ms |"
+            f"{run['last_third_ms']['p95']:.0f} ms | {run['server_cpu_ms_a_frame']:.0f} ms | "
+            f"{run['browser_cpu_ms_a_frame']:.0f} ms |"
         )
     return "\n".join(lines) + "\n"
 
@@ -165,7 +185,7 @@ def run_all(
                     url = _url_of(server)
                     for codec in codecs:
                         shot = None if out is None else out / f"roundtrip-{result['machine']['date'][:10]}-{codec}.png"
-                        visit = measure(url, camera=camera, codec=codec, seconds=seconds, shot=shot)
+                        visit = measure(url, camera=camera, codec=codec, seconds=seconds, shot=shot, server=server.pid)
                         result["runs"].append(asyncio.run(visit) | {"work_ms": work_ms})
                         print(json.dumps(result["runs"][-1]), flush=True)
                 finally:
