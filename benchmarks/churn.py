@@ -30,6 +30,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from benchmarks import machine
+from realtime.allocator import bound_heaps
 from realtime.controls import Controls
 from realtime.smoothing import make_smoother
 from realtime.trackers.scripted import ScriptedTracker
@@ -117,6 +118,7 @@ async def visit(http: aiohttp.ClientSession, url: str, *, hopeless: bool) -> boo
 
 async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
     """So many visits, one after the other."""
+    bound_heaps()  # as the product does
     styles = Styles(styles=[Style(name="none", text="")], load=lambda _name: _Blank(), first="none")  # type: ignore[arg-type, return-value]
     parts = Parts(
         styles=styles,

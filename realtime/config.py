@@ -191,8 +191,8 @@ OPTIONS: Mapping[str, _Option] = {
     "sink": _Option(
         parse=_sinks,
         metavar="SINK",
-        help="window, virtual-camera[:DEVICE], null, or a path ending in .mp4 .mkv .webm .mov .png .jpg .svg; "
-        "may be repeated",
+        help="window, virtual-camera[:DEVICE], whip:URL, null, or a path ending in .mp4 .mkv .webm .mov .png .jpg "
+        ".svg; may be repeated",
     ),
     "engine": _Option(
         parse=_text,

@@ -5,6 +5,7 @@ A new kind of source or sink is one file of its own, one name in :mod:`realtime.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -135,8 +136,10 @@ def _check(config: StreamConfig, plan: choose.Plan) -> None:
     if any(sink.kind == "window" for sink in plan.sinks) and (problem := display_problem()) is not None:
         raise SinkError(problem)
     odd = config.size is not None and any(side % 2 for side in config.size)
-    if odd and any(sink.kind in ("video", "virtual-camera") for sink in plan.sinks):
-        raise ConfigError("--size: expected even numbers for a clip or virtual camera; write for example 1280x720")
+    if odd and any(sink.kind in ("video", "virtual-camera", "whip") for sink in plan.sinks):
+        raise ConfigError(
+            "--size: expected even numbers for a clip, virtual camera or whip; write for example 1280x720"
+        )
 
     for sink in plan.sinks if config.transparent else ():
         if sink.kind in choose.FILE_KINDS and Path(sink.value).suffix.lower() not in choose.CLEAR_SUFFIXES:
@@ -236,6 +239,13 @@ def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceIn
             from realtime.sinks.virtual_camera import VirtualCameraSink
 
             return VirtualCameraSink(device=choice.value or None, fps=fps)
+        case "whip":
+            from realtime import webrtc
+
+            webrtc.require()
+            from realtime.webrtc.whip_sink import WhipSink
+
+            return WhipSink(url=choice.value, token=os.environ.get("WHIP_TOKEN"))
         case "null":
             from realtime.sinks.null import NullSink
 

@@ -63,7 +63,7 @@ class Lobby:
         session = Session(kind=kind, show=show, address=address, settings=self.settings, on_end=self._forget)
         self._sessions[session.id] = session
         self.opened[kind] += 1
-        log.info("session opened kind=%s sessions=%d", kind, len(self._sessions))
+        log.info("event=session-opened kind=%s sessions=%d", kind, len(self._sessions))
         return session, await session.answer(offer)
 
     def enter(self, address: str) -> None:

@@ -2,6 +2,7 @@
 
 - Peers with RSA certificates (GStreamer's) cannot shake hands: only ECDSA ciphers are offered.
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
+- A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from aiortc import RTCPeerConnection, RTCRtpSender
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
 
 CIPHERS = (
@@ -64,6 +65,46 @@ def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_rtcp_packet  # type: ignore[method-assign]
+
+
+class Unsticking:
+    """Watches one video receiver: asks again for what was lost, and after a while goes on without it."""
+
+    AGAIN_S = 0.1
+    GIVE_UP_S = 0.4
+
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
+        self._receiver: Any = receiver
+        self._frames = -1
+        self._since = 0.0
+        self._asked = 0.0
+
+    async def look(self, *, frames: int, now: float) -> None:
+        """To be called a few times a second.
+
+        Args:
+            frames: pictures received so far.
+            now: seconds.
+        """
+        buffer = self._receiver._RTCRtpReceiver__jitter_buffer
+        lost = self._receiver._RTCRtpReceiver__nack_generator.missing
+        waiting = any(packet is not None for packet in buffer._packets)
+        if frames != self._frames or not (lost and waiting):
+            self._frames, self._since = frames, now
+            return
+        sources = [s.source for s in self._receiver.getSynchronizationSources()]
+        media = [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+        if now - self._since >= self.GIVE_UP_S:
+            self._since = now
+            lost.clear()
+            buffer.remove(buffer.capacity)
+            buffer._origin = None
+            for source in media:
+                await self._receiver._send_rtcp_pli(source)
+        elif now - self._asked >= self.AGAIN_S:
+            self._asked = now
+            for source in media:
+                await self._receiver._send_rtcp_nack(source, sorted(lost))
 
 
 def _after(heard: Callable[[], None], call: Callable[..., Any]) -> Callable[..., Any]:

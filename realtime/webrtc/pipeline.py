@@ -85,7 +85,7 @@ class Pipeline:
                 while not (self.controls.quit.is_set() or self.inlet.closed):
                     self._stream(tracker).run()
         except Exception as error:  # a thread's edge: the session is told, and nobody is left with a photo
-            log.warning("a peer's pipeline failed: %s: %s", type(error).__name__, error)
+            log.warning("event=pipeline-failed error=%s %s", type(error).__name__, error)
             self._on_failure(error)
         finally:
             self._broadcast.paper()

@@ -16,6 +16,7 @@ from aiohttp import web
 from realtime.core import ConfigError
 from realtime.webrtc.app import make_app, make_runner
 from realtime.webrtc.lobby import Lobby
+from realtime.webrtc.logs import on_loop_fault, told
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.settings import Settings
 
@@ -46,7 +47,8 @@ class Server:
 
     def run(self) -> None:
         """Serve until :meth:`stop`. Raises ConfigError when the address cannot be had."""
-        asyncio.run(self._serve())
+        with told(self._say):
+            asyncio.run(self._serve())
 
     def stop(self) -> None:
         """Tell every peer and end. May be called from a signal handler or another thread, also before run()."""
@@ -59,6 +61,7 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(on_loop_fault)
         lobby = Lobby(parts=self._parts, settings=self.settings)
         runner = make_runner(make_app(lobby=lobby))
         await runner.setup()

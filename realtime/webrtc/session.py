@@ -25,7 +25,7 @@ from realtime.webrtc.tracks import DrawingTrack, SoundTrack
 log = logging.getLogger(__name__)
 Kind = Literal["page", "publish", "watch"]
 OnEnd: TypeAlias = "Callable[[Session, asyncio.Task[None]], None]"
-TICK_S = 0.25
+TICK_S = 0.1
 CLOSE_S = 5.0
 
 
@@ -82,7 +82,7 @@ class Session:
             answer = await connection.createAnswer()
             await connection.setLocalDescription(answer)
         except Exception as error:  # aiortc and a stranger's SDP: whatever it does not take is not acceptable
-            log.debug("offer not taken: %s: %s", type(error).__name__, error)
+            log.debug("event=offer-not-taken error=%s %s", type(error).__name__, error)
             await self.end("its offer could not be answered")
             raise RefusedError(
                 406, "offer: expected one that can be answered; its parts contradict each other"
@@ -130,7 +130,7 @@ class Session:
         """Close everything. Whoever calls it later waits for the same end."""
         if self._closing is None:
             self.ended = why
-            log.info("session ended kind=%s connected=%s why=%r", self.kind, self.connected, why)
+            log.info("event=session-ended kind=%s connected=%s why=%r", self.kind, self.connected, why)
             self._closing = asyncio.create_task(self._close())
             self._on_end(self, self._closing)
         await asyncio.shield(self._closing)
@@ -147,7 +147,7 @@ class Session:
             async with asyncio.timeout(CLOSE_S):
                 await self._connection.close()
         except TimeoutError:
-            log.warning("a connection did not close within %g s", CLOSE_S)
+            log.warning("event=slow-close seconds=%g", CLOSE_S)
 
     def _add_tracks(self, offer: Offer) -> None:
         """After the remote description, so that they take the offered sections."""
@@ -177,9 +177,13 @@ class Session:
         self._heard = time.monotonic()
 
     async def _watch_the_clock(self) -> None:
+        receivers = [t.receiver for t in self._connection.getTransceivers() if t.kind == "video"]
+        unsticking = [mending.Unsticking(receiver) for receiver in receivers if self.kind != "watch"]
         while True:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
+            for one in unsticking:
+                await one.look(frames=self.show.pipeline.inlet.received, now=now)
             if not self.connected and now - self._born > self._limits.connect_s:
                 why = f"no connection came about within {self._limits.connect_s:g} s"
             elif self.connected and now - self._heard > self._limits.silence_s:

@@ -18,6 +18,7 @@ from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import OneAtATime, Parts
 from realtime.webrtc.server import Server, new_token
 from realtime.webrtc.settings import IceServer, Limits, Settings
+from realtime.webrtc.spare import Spare
 
 MATTE_MODEL = "matte"
 Say = Callable[[str], None]
@@ -58,9 +59,11 @@ def build_server(
             warn(warning)
         matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
         asset = face_landmarker()
+        spare = Spare(make=lambda: _tracker(asset, faces))
+        opened.callback(spare.close)
         parts = Parts(
             styles=styles,
-            make_tracker=lambda: _tracker(asset, faces),
+            make_tracker=spare.take,
             make_smoother=make_smoother,
             matter=OneAtATime(matter),
             make_stylizer=make_stylizer,

@@ -19,6 +19,7 @@ from realtime import webrtc
 from realtime.core import ConfigError
 from realtime.webrtc.server import Server
 from realtime.webrtc.settings import Settings
+from realtime.webrtc.spare import Spare
 
 
 def test_figures_tell_of_each_peer_and_hold_no_key_to_it() -> None:
@@ -143,6 +144,10 @@ def test_a_server_says_where_it_is_and_stops_when_told_with_its_peers_told_too()
     with Running(Settings(port=0)) as running:
         assert running.said == [f"serving  http://127.0.0.1:{running.server.port}/"]
         run(scenario(running))
+    assert [line.split("event=")[1].split()[0] for line in running.said if "event=" in line] == [
+        "session-opened",
+        "session-ended",
+    ]
 
 
 def test_the_token_is_told_once_as_a_link_whose_fragment_no_browser_sends() -> None:
@@ -168,3 +173,31 @@ def test_without_the_libraries_one_line_tells_what_to_install(monkeypatch: pytes
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match=r"needs aiortc.*apdrawing-live\[webrtc\]"):
         webrtc.require()
+
+
+class Thing:
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_spare_is_made_ahead_and_what_is_not_taken_is_closed() -> None:
+    made: list[Thing] = []
+
+    def make() -> Thing:
+        made.append(Thing())
+        return made[-1]
+
+    spare = Spare(make=make)
+    assert len(made) == 1
+    assert spare.take() is made[0]
+    deadline = time.monotonic() + 30
+    while len(made) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    spare.close()
+    spare.close()
+    while not made[1].closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [thing.closed for thing in made] == [False, True]

@@ -242,7 +242,7 @@ def test_logs_hold_neither_tokens_nor_session_urls(caplog: pytest.LogCaptureFixt
                     name = stream_of(served, sender)
                     await until(lambda: served.lobby.sessions[0].connected)
                 secrets = ("correct-horse-battery", sender.location.rpartition("/")[2], name)
-        assert "session opened" in caplog.text
+        assert "event=session-opened" in caplog.text
         assert not [secret for secret in secrets if secret in caplog.text]
 
     run(scenario())
