@@ -77,10 +77,11 @@ class Session:
         connection.on("connectionstatechange", self._on_state)
         self._candidates, self._user = offer.candidates, offer.user
         try:
-            await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
-            self._add_tracks(offer)
-            answer = await connection.createAnswer()
-            await connection.setLocalDescription(answer)
+            async with asyncio.timeout(self._limits.connect_s):
+                await connection.setRemoteDescription(RTCSessionDescription(sdp=offer.sdp, type="offer"))
+                self._add_tracks(offer)
+                answer = await connection.createAnswer()
+                await connection.setLocalDescription(answer)
         except Exception as error:  # aiortc and a stranger's SDP: whatever it does not take is not acceptable
             log.debug("event=offer-not-taken error=%s %s", type(error).__name__, error)
             await self.end("its offer could not be answered")
@@ -88,7 +89,7 @@ class Session:
                 406, "offer: expected one that can be answered; its parts contradict each other"
             ) from None
         mending.on_packet(connection, self._hear)
-        self._heard = time.monotonic()
+        self._born = self._heard = time.monotonic()
         self._drawing.codec = answered_codec(connection.localDescription.sdp)
         self._clock = asyncio.create_task(self._watch_the_clock())
         return str(connection.localDescription.sdp)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import re
 import time
+from collections import Counter
 from contextlib import suppress
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 from serving import Peer, page, run, serving, stream_of, until, whep, whip
@@ -248,26 +251,54 @@ def test_logs_hold_neither_tokens_nor_session_urls(caplog: pytest.LogCaptureFixt
     run(scenario())
 
 
-def test_rubbish_is_answered_with_4xx_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("count", [200, pytest.param(3_000, marks=pytest.mark.slow)])
+def test_rubbish_is_answered_with_4xx_and_leaves_nothing_behind(count: int) -> None:
     async def scenario() -> None:
         dice = random.Random(20)
-        async with (
-            serving(requests_at_once=10**6, connect_s=1.0, per_address=1000, peers=2) as served,
-            page(served) as good,
-        ):
+        limits = {"requests_at_once": 10**6, "connect_s": 6.0, "per_address": 1000, "peers": 2, "candidates": 10**6}
+        async with serving(**limits) as served, page(served) as good:
             await good.drawing()
             peer, offer = await an_offer()
-            codes: set[int] = set()
-            for _ in range(300):
-                codes.add((await served.post_sdp("/whip", mutated(offer, dice))).status)
+            before = psutil.Process().num_fds()
+            codes: Counter[int] = Counter()
+            for _ in range(count):
+                method, path, kind, body = a_request(dice, offer, good.location)
+                headers = {"Content-Type": kind, "If-Match": dice.choice(("*", '"x"', "W/x", ""))}
+                async with served.http.request(method, served.url + path, data=body, headers=headers) as response:
+                    codes[response.status] += 1
             assert {code for code in codes if code >= 500} <= {503}
-            assert codes & {400, 406}
+            assert {400, 404, 406} <= set(codes)
             await until(lambda: len(served.lobby.sessions) == 1)
             good.frames.clear()
             await good.drawing()
+            await asyncio.sleep(0.5)
+            assert psutil.Process().num_fds() <= before + 3
             await peer.close()
 
-    run(scenario())
+    run(scenario(), minutes=20)
+
+
+def a_request(dice: random.Random, offer: str, session: str) -> tuple[str, str, str, bytes]:
+    """Method, path, content type and body: one that was good, changed."""
+    own = f"a=ice-ufrag:abcd\r\na=ice-pwd:{'x' * 22}\r\nm=video 9 x 0\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host"
+    match dice.randrange(8):
+        case 0:
+            return "PATCH", session, "application/trickle-ice-sdpfrag", mutated(own, dice).encode()
+        case 1:
+            text = json.dumps({"sdp": offer, "type": "offer"})
+            return "POST", "/offer", "application/json", mutated(text, dice).encode()
+        case 2:
+            text = json.dumps({"sdp": mutated(offer, dice), "type": "offer"})
+            return "POST", "/offer", "application/json", text.encode()
+        case 3:
+            return "POST", "/offer", "application/json", dice.randbytes(dice.randrange(200))
+        case 4:
+            return dice.choice(("PATCH", "DELETE")), f"/session/{'x' * dice.randrange(1, 99)}", "x/y", b""
+        case 5:
+            path = dice.choice(("/whip/%00", "/whip/..%2f", "/whep/" + "é" * 70, "/static/%2e%2e", "/mjpeg/x", "//x"))
+            return dice.choice(("GET", "POST")), path, "application/sdp", offer.encode()
+        case _:
+            return "POST", "/whip", "application/sdp", mutated(offer, dice).encode()
 
 
 def mutated(text: str, dice: random.Random) -> str:
