@@ -99,6 +99,9 @@ class Guard:
         """Raises RefusedError 401 after a while, unless the request carries the token, or none is needed."""
         if self._settings.token is None or self.has_token(request):
             return
+        # Guessing costs what changing does, whatever was asked for.
+        if request.method not in CHANGING and not self._buckets.take(address_of(request)):
+            raise RefusedError(429, "too many requests; wait a second", retry_after=1)
         await asyncio.sleep(random.uniform(*self._settings.limits.wrong_token_s))
         raise RefusedError(401, "token: expected the one that the server printed as a link; open that link")
 

@@ -50,6 +50,8 @@ class Pages:
     async def config(self, request: web.Request) -> web.Response:
         """What the page needs before it can offer. TURN credentials are for who may send."""
         servers = self._lobby.settings.ice_servers
+        if "Authorization" in request.headers:
+            await self._guard.check_token(request)  # a wrong one is not told at once
         allowed = self._guard.has_token(request)
         shown = servers if allowed else tuple(one for one in servers if one.username is None)
         return web.json_response({"iceServers": ice_servers_for_page(shown), "allowed": allowed})

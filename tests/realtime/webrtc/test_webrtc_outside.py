@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import datetime
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import cv2
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from serving import InkEngine, fake_parts, is_drawn, page, run, serving, stream_of, until, whip
 
 from realtime import webrtc
@@ -201,3 +207,33 @@ def test_a_spare_is_made_ahead_and_what_is_not_taken_is_closed() -> None:
     while not made[1].closed and time.monotonic() < deadline:
         time.sleep(0.01)
     assert [thing.closed for thing in made] == [False, True]
+
+
+def test_with_a_certificate_it_speaks_tls_alone(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(tz=datetime.UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    signed = builder.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+    (tmp_path / "cert.pem").write_bytes(signed.public_bytes(Encoding.PEM))
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+    async def scenario(port: int) -> None:
+        async with aiohttp.ClientSession() as http:
+            fingerprint = aiohttp.Fingerprint(signed.fingerprint(hashes.SHA256()))
+            async with http.get(f"https://127.0.0.1:{port}/healthz", ssl=fingerprint) as response:
+                assert response.status == 200
+            with pytest.raises(aiohttp.ClientError):
+                await http.get(f"http://127.0.0.1:{port}/healthz")
+
+    settings = Settings(port=0, certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    with Running(settings) as running:
+        assert running.said[0].startswith("serving  https://")
+        run(scenario(running.server.port))
+
+
+def test_a_certificate_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("nothing")
+    other = Running(Settings(port=0, certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem"))
+    with pytest.raises(ConfigError, match="expected a PEM certificate and key"), other.server:
+        other.server.run()

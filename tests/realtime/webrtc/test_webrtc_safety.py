@@ -125,6 +125,19 @@ def test_a_bucket_fills_again_and_addresses_do_not_share_one() -> None:
     assert [buckets.take("a") for _ in range(3)] == [True, True, False]
 
 
+def test_guessing_tokens_by_what_changes_nothing_is_as_slow() -> None:
+    async def scenario() -> None:
+        async with serving(token="correct-horse-battery", requests_at_once=3, requests_per_s=0.001) as served:
+            codes = []
+            for guess in "abcde":
+                headers = {"Authorization": f"Bearer {guess}"}
+                async with served.http.get(f"{served.url}/stats", headers=headers) as response:
+                    codes.append(response.status)
+            assert codes == [401, 401, 401, 429, 429]
+
+    run(scenario())
+
+
 def test_one_address_has_no_more_than_its_share() -> None:
     async def scenario() -> None:
         async with serving(per_address=2) as served, page(served), page(served):
@@ -145,6 +158,13 @@ def test_a_wrong_token_is_answered_after_a_while_that_tells_nothing() -> None:
             for path in ("/stats", "/metrics"):
                 async with served.http.get(served.url + path) as response:
                     assert response.status == 401
+            wrong = {"Authorization": "Bearer correct-horse-batterx"}
+            begun = time.monotonic()
+            async with served.http.get(f"{served.url}/config", headers=wrong) as response:
+                assert response.status == 401
+            assert time.monotonic() - begun >= 0.2
+            async with served.http.get(f"{served.url}/config") as response:
+                assert not (await response.json())["allowed"]
             await peer.close()
 
     run(scenario())
