@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = {"machine": machine.describe(), "run": asyncio.run(churn(count=args.count, hopeless=args.hopeless))}
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"churn-{str(result['machine']['date'])[:10]}-{machine.slug(result['machine'])}"  # type: ignore[index, arg-type]
+        stem = args.out / f"churn-{str(result['machine']['date'])[:10]}-{machine.slug(result['machine'])}"
         stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
     return 0
