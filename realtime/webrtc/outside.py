@@ -20,6 +20,7 @@ from realtime.timing import peak_rss_mb
 from realtime.webrtc.guard import Guard, address_of
 from realtime.webrtc.lobby import Lobby
 from realtime.webrtc.offers import RefusedError
+from realtime.webrtc.qr import as_svg
 
 MJPEG_FPS = 12.0
 JPEG_QUALITY = 88
@@ -41,6 +42,7 @@ class Outside:
         app.router.add_get("/stats", self.stats)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/mjpeg/{stream}", self.mjpeg)
+        app.router.add_get("/session/{id}/watch.svg", self.invitation)
         app.router.add_get("/session/{id}/drawing.{kind:svg|png}", self.snapshot)
 
     async def health(self, _request: web.Request) -> web.Response:
@@ -85,6 +87,14 @@ class Outside:
 
             return web.Response(text=await asyncio.to_thread(traced, frame.ink), content_type="image/svg+xml")
         return web.Response(body=await asyncio.to_thread(_encoded, ".png", frame), content_type="image/png")
+
+    async def invitation(self, request: web.Request) -> web.Response:
+        """The watch link of a session as a QR code."""
+        session = self._lobby.find(request.match_info["id"])
+        if session is None:
+            raise RefusedError(404, "session: there is none of this URL now")
+        link = str(request.url.origin() / "watch" / session.show.name)
+        return web.Response(text=as_svg(link), content_type="image/svg+xml")
 
     async def mjpeg(self, request: web.Request) -> web.StreamResponse:
         """A drawing for players without WebRTC. The newest is sent; who reads slowly gets fewer."""

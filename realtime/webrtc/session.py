@@ -184,7 +184,11 @@ class Session:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
             for one in unsticking:
-                await one.look(frames=self.show.pipeline.inlet.received, now=now)
+                try:
+                    await one.look(frames=self.show.pipeline.inlet.received, now=now)
+                except Exception as error:  # a library's inside may change; the clock must not stop for that
+                    log.warning("event=cannot-unstick error=%s", type(error).__name__)
+                    unsticking = []
             if not self.connected and now - self._born > self._limits.connect_s:
                 why = f"no connection came about within {self._limits.connect_s:g} s"
             elif self.connected and now - self._heard > self._limits.silence_s:

@@ -190,7 +190,7 @@ $("vector").addEventListener("click", async () => {
   try { save(await (await ask(`${session}/drawing.svg`)).blob(), "svg"); } catch (trouble) { tell(trouble.message, true); }
 });
 $("full").addEventListener("click", (event) => stage.full(event.target));
-$("share").addEventListener("click", () => { $("link").value = new URL(watchPath, location.href).href; $("sharing").showModal(); $("link").select(); });
+$("share").addEventListener("click", () => { $("link").value = new URL(watchPath, location.href).href; $("qr").src = `${session}/watch.svg`; $("copy").textContent = "Copy"; $("sharing").showModal(); $("link").select(); });
 $("copy").addEventListener("click", async () => {
   try { await navigator.clipboard.writeText($("link").value); $("copy").textContent = "Copied"; } catch { $("link").select(); }
 });

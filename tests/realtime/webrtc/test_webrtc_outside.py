@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import datetime
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -237,3 +238,22 @@ def test_a_certificate_that_is_none_is_refused_in_words(tmp_path: Path) -> None:
     other = Running(Settings(port=0, certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem"))
     with pytest.raises(ConfigError, match="expected a PEM certificate and key"), other.server:
         other.server.run()
+
+
+def test_the_watch_link_is_a_code_that_a_phone_can_read() -> None:
+    async def scenario() -> None:
+        async with (
+            serving() as served,
+            page(served) as peer,
+            served.http.get(f"{served.url}{peer.location}/watch.svg") as response,
+        ):
+            assert response.content_type == "image/svg+xml"
+            text = await response.text()
+        side = int(re.findall(r'viewBox="0 0 (\d+)', text)[0])
+        picture = np.full((side, side), 255, np.uint8)
+        for x, y in re.findall(r"M(\d+) (\d+)h1", text):
+            picture[int(y), int(x)] = 0
+        large = cv2.resize(picture, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST)
+        assert cv2.QRCodeDetector().detectAndDecode(large)[0] == served.url + peer.answer["watch"]
+
+    run(scenario())
