@@ -61,8 +61,7 @@ class Styles:
     @property
     def loads(self) -> dict[str, tuple[int, int]]:
         """Batches and portraits drawn, by style."""
-        with self._lock:
-            return {name: (one.batches, one.portraits) for name, one in self._batchers.items()}
+        return {name: (one.batches, one.portraits) for name, one in list(self._batchers.items())}
 
     def close(self) -> None:
         """May be called twice."""
@@ -70,6 +69,9 @@ class Styles:
             self._opened.close()
 
     def _batcher(self, name: str) -> Batcher:
+        # What is loaded is had without the lock: the event loop must not wait for another peer's model.
+        if (ready := self._batchers.get(name)) is not None:
+            return ready
         with self._lock:
             if name not in self._batchers:
                 engine = self._opened.enter_context(self._load(name))

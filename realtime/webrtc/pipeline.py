@@ -46,7 +46,7 @@ class Parts:
 
 
 class Pipeline:
-    """Runs until it is closed or fails. The drawing is paper before, between and after."""
+    """Runs from its start until it is closed or fails. The drawing is paper before, between and after."""
 
     def __init__(self, *, parts: Parts, broadcast: Broadcast, on_failure: Callable[[Exception], None]) -> None:
         """
@@ -64,7 +64,13 @@ class Pipeline:
         self.pen: Pen = parts.styles.pen()
         self.stats = Stats(engine=self.pen.name, device=self.pen.device)
         self._thread = threading.Thread(target=self._run, name="peer", daemon=True)
-        self._thread.start()
+        self._started = False
+
+    def start(self) -> None:
+        """Once the peer is connected: an offer that leads to nothing costs no tracker."""
+        if not self._started and not self.inlet.closed:
+            self._started = True
+            self._thread.start()
 
     def figures(self) -> dict[str, Any]:
         """As :meth:`realtime.timing.Stats.as_dict`, with what was overtaken before the stream saw it."""
@@ -77,7 +83,10 @@ class Pipeline:
         """End the threads; blocks until they have, so call it off the event loop. May be called twice."""
         self.controls.quit.set()
         self.inlet.close()
-        self._thread.join(JOIN_S)
+        if self._started:
+            self._thread.join(JOIN_S)
+        else:
+            self.pen.close()
 
     def _run(self) -> None:
         try:

@@ -171,6 +171,8 @@ class Session:
         if state == "connected":
             self.connected = True
             self._heard = time.monotonic()
+            if self.kind != "watch":
+                self.show.pipeline.start()
         elif state in ("failed", "closed"):
             await self.end("the peer closed it" if self.connected else "no connection came about")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -195,5 +196,31 @@ def test_a_page_that_leaves_frees_everything() -> None:
                     assert response.status == 200
                 assert served.lobby.sessions == []
             await until(lambda: served.trackers[0].closed)
+
+    run(scenario())
+
+
+def test_a_style_that_takes_long_to_load_holds_up_nobody_else() -> None:
+    async def scenario() -> None:
+        async with serving() as served, page(served) as peer:
+            await peer.drawing()
+            styles = served.lobby.parts.styles
+            loading, go_on = threading.Event(), threading.Event()
+            load = styles._load
+
+            def slow(name: str) -> Any:
+                loading.set()
+                assert go_on.wait(30)
+                return load(name)
+
+            styles._load = slow
+            peer.channel.send(json.dumps({"set": {"style": "dark"}}))
+            await asyncio.to_thread(loading.wait, 30)
+            async with page(served) as other:
+                await other.drawing()
+                async with served.http.get(f"{served.url}/stats") as response:
+                    assert response.status == 200
+            go_on.set()
+            await until(lambda: bool(peer.newest[120, 160] > 215))
 
     run(scenario())

@@ -177,6 +177,7 @@ def test_a_connection_that_never_comes_about_is_freed() -> None:
             assert (await served.post_sdp("/whip", re.sub(r"a=candidate:.*\r\n", "", offer))).status == 201
             assert len(served.lobby.sessions) == 1
             await until(lambda: not served.lobby.sessions)
+            assert served.trackers == []  # nothing was loaded for it
             await peer.close()
 
     run(scenario())
