@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from serving import Served, run, serving, stream_of, until, whip
 
@@ -148,5 +150,39 @@ def test_every_control_has_a_name_and_can_be_reached_by_the_keyboard(camera: Pat
                 reached.add(await tab.run("document.activeElement.id || document.activeElement.name"))
             assert {"start", "pause", "style", "layout", "smooth", "share", "cameras", "view"} <= reached
             await asyncio.sleep(0)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_the_slot_of_a_browser_that_is_killed_or_stopped_is_soon_free(how: signal.Signals, camera: Path) -> None:
+    async def scenario() -> None:
+        async with serving() as served, opened(served, camera) as (browser, tab):
+            await tab.run(CLICK)
+            await tab.until(DRAWN)
+            root = psutil.Process(browser.pid)
+            everyone = [root, *root.children(recursive=True)]
+            begun = asyncio.get_running_loop().time()
+            for process in everyone:
+                process.send_signal(how)
+            await until(lambda: not served.lobby.sessions)
+            assert asyncio.get_running_loop().time() - begun < 6.5  # five of silence and what the clock needs
+            for process in everyone:
+                with suppress(psutil.Error):
+                    process.kill()
+
+    run(scenario())
+
+
+def test_the_invitation_shows_link_and_code(camera: Path) -> None:
+    async def scenario() -> None:
+        async with serving(silence_s=30) as served, opened(served, camera) as (_, tab):
+            await tab.run(CLICK)
+            await tab.until(DRAWN)
+            await tab.run("document.getElementById('share').click()")
+            await tab.until("document.getElementById('qr').naturalWidth > 0")
+            name = served.lobby.sessions[0].show.name
+            assert await tab.run("document.getElementById('link').value") == f"{served.url}/watch/{name}"
+            assert tab.console == []
 
     run(scenario())
