@@ -45,3 +45,17 @@ def test_a_photo_layout_is_refused_for_a_server() -> None:
     config, _ = parse(["--serve", "--layout", "split"])
     with pytest.raises(ConfigError, match="expected a layout and a paper that every peer may have"):
         build_server(config, say=print)
+
+
+def test_others_than_this_machine_need_a_token_that_is_made_up_when_none_is_given() -> None:
+    from realtime.webrtc.wiring import _settings
+
+    def token(host: str, given: str | None = None) -> str | None:
+        return _settings((host, 0), given, None, None, (), None).token
+
+    assert token("127.0.0.1") is None
+    made = token("0.0.0.0")
+    assert made is not None
+    assert len(made) >= 32
+    assert made != token("0.0.0.0")
+    assert token("0.0.0.0", "mine-and-long-enough") == "mine-and-long-enough"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import engines
@@ -89,17 +90,7 @@ def _settings(
         ice_servers=ice_servers,
         limits=Limits() if peers is None else Limits(peers=peers),
     )
-    if settings.loopback or token is not None:
-        return settings
-    return Settings(
-        host=settings.host,
-        port=settings.port,
-        token=new_token(),
-        certificate=certificate,
-        key=key,
-        ice_servers=ice_servers,
-        limits=settings.limits,
-    )
+    return settings if settings.loopback or token is not None else replace(settings, token=new_token())
 
 
 def _styles(model: str) -> list[Style]:
