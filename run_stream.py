@@ -15,10 +15,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engines.errors import UserError
 from realtime.config import StreamConfig, parse
+
+if TYPE_CHECKING:
+    from realtime.program import Program
+    from realtime.webrtc.server import Server
 
 DONE, FAULT, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 QUIET = {"GLOG_minloglevel": "3", "TF_CPP_MIN_LOG_LEVEL": "3", "OPENCV_LOG_LEVEL": "SILENT"}
@@ -43,10 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def draw(config: StreamConfig) -> int:
     from realtime.core import PartialSourceError
-    from realtime.wiring import build
 
     broke: PartialSourceError | None = None
-    with Interrupts() as interrupts, build(config, say=say, warn=warn) as program:
+    with Interrupts() as interrupts, opened(config) as program:
         interrupts.stop = program.stop
         try:
             program.run()
@@ -56,6 +59,14 @@ def draw(config: StreamConfig) -> int:
     if broke is not None:
         raise broke
     return INTERRUPTED if interrupts.came else DONE
+
+
+def opened(config: StreamConfig) -> Program | Server:
+    """A run from source to sinks, or a server."""
+    from realtime import wiring
+
+    make = wiring.build if config.serve is None else wiring.build_server
+    return make(config, say=say, warn=warn)
 
 
 def look(action: str) -> int:

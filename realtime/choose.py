@@ -22,7 +22,7 @@ FILE_SUFFIXES = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, *VECTOR_SUFFIXES)
 CLEAR_SUFFIXES = (".png", ".svg", ".webm", ".mov")
 """Files that can leave the paper out."""
 SOURCES = "camera[:N], demo, a URL, or the path of a picture or clip"
-SINKS = f"window, virtual-camera[:DEVICE], null, or a path ending in {' '.join(FILE_SUFFIXES)}"
+SINKS = f"window, virtual-camera[:DEVICE], whip:URL, null, or a path ending in {' '.join(FILE_SUFFIXES)}"
 OUT = Path("out")
 DEMO_SECONDS = 10.0
 
@@ -31,7 +31,7 @@ PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM
 PICTURE_INPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".jp2")
 
 SourceKind = Literal["camera", "demo", "url", "picture", "video"]
-SinkKind = Literal["window", "virtual-camera", "null", "video", "picture", "vector"]
+SinkKind = Literal["window", "virtual-camera", "whip", "null", "video", "picture", "vector"]
 FILE_KINDS: tuple[SinkKind, ...] = ("video", "picture", "vector")
 
 
@@ -107,6 +107,10 @@ def sink_choice(text: str) -> SinkChoice:
         return SinkChoice(kind="null")
     if camera := re.fullmatch(r"virtual-camera(?::(.+))?", text):
         return SinkChoice(kind="virtual-camera", value=camera[1] or "")
+    if text.startswith("whip:"):
+        if not re.match(r"https?://[^/\s]+", url := text.removeprefix("whip:")):
+            raise SinkError(f"sink {text!r}: expected whip: and a URL; write for example whip:https://host/whip/name")
+        return SinkChoice(kind="whip", value=url)
     path = Path(text)
     suffix = path.suffix.lower()
     if suffix not in FILE_SUFFIXES:
@@ -141,7 +145,7 @@ def choose(config: StreamConfig, *, find_camera: Callable[[], int | None], has_d
     if config.sink:
         sinks = tuple(sink_choice(text) for text in config.sink)
         _refuse_overwriting(source, sinks)
-        watched = any(sink.kind in ("window", "virtual-camera") for sink in sinks)
+        watched = any(sink.kind in ("window", "virtual-camera", "whip") for sink in sinks)
         live = watched if config.live is None else config.live
         return Plan(source=source, sinks=sinks, live=live, seconds=config.seconds, sheet=None, said=tuple(said))
     if has_display():

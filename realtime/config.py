@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -19,9 +20,11 @@ from engines.catalogue import DEFAULT
 from realtime.controls import LAYOUTS, Layout
 from realtime.core import ConfigError
 from realtime.look import INKS, PLAIN, RGB, parse_ink
+from realtime.webrtc.settings import DEFAULT_ADDRESS, IceServer, parse_address, parse_ice_server
 
 MOST_FACES = 16
 MOST_PIXELS_A_SIDE = 7680
+SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,16 @@ class StreamConfig:
     """Late frames are dropped; None: as the sinks have it (a window shows a file at its own speed)."""
     loop: bool = False
     stats: Path | None = None
+    serve: tuple[str, int] | None = None
+    """Host and port to serve browsers and WHIP/WHEP clients on; then source, sinks and limits of a run are not used."""
+    token: str | None = None
+    """What whoever sends to the server must show; made up when others than this machine can reach it."""
+    certificate: Path | None = None
+    key: Path | None = None
+    """PEM files: with them the server speaks TLS."""
+    ice_server: tuple[IceServer, ...] = ()
+    peers: int | None = None
+    """Cameras that the server draws at once."""
 
 
 def _refuse(name: str, expected: str, got: object, do: str) -> NoReturn:
@@ -142,6 +155,21 @@ def _ink(name: str, value: object) -> RGB:
         _refuse(name, f"{', '.join(INKS)} or a colour such as #1a1a1a", value, "choose one of these")
 
 
+def _address(_name: str, value: object) -> tuple[str, int]:
+    return parse_address(value if isinstance(value, str) else "")
+
+
+def _token_text(name: str, value: object) -> str:
+    text = _text(name, value)
+    if len(text) < SHORTEST_TOKEN or not re.fullmatch(r"[\x21-\x7e]+", text):
+        raise ConfigError(f"--token: expected {SHORTEST_TOKEN} letters, digits or signs at least; give a longer one")
+    return text
+
+
+def _ice_servers(name: str, value: object) -> tuple[IceServer, ...]:
+    return tuple(parse_ice_server(one) for one in _sinks(name, value))
+
+
 def _path(name: str, value: object) -> Path:
     return Path(_text(name, value))
 
@@ -163,8 +191,8 @@ OPTIONS: Mapping[str, _Option] = {
     "sink": _Option(
         parse=_sinks,
         metavar="SINK",
-        help="window, virtual-camera[:DEVICE], null, or a path ending in .mp4 .mkv .webm .mov .png .jpg .svg; "
-        "may be repeated",
+        help="window, virtual-camera[:DEVICE], whip:URL, null, or a path ending in .mp4 .mkv .webm .mov .png .jpg "
+        ".svg; may be repeated",
     ),
     "engine": _Option(
         parse=_text,
@@ -197,8 +225,25 @@ OPTIONS: Mapping[str, _Option] = {
     "faces": _Option(parse=_count(1, MOST_FACES), metavar="N", help="draw up to N faces (default 1)"),
     "live": _Option(parse=_switch, metavar=None, help="play a file or the demo as a camera would: late frames drop"),
     "loop": _Option(parse=_switch, metavar=None, help="start a file again when it ends"),
+    "serve": _Option(
+        parse=_address,
+        metavar="HOST:PORT",
+        help="serve a page for browsers, WHIP and WHEP instead (default 127.0.0.1:8080)",
+    ),
+    "token": _Option(
+        parse=_token_text, metavar="TOKEN", help="what senders must show to the server (default: made up)"
+    ),
+    "certificate": _Option(parse=_path, metavar="FILE", help="PEM certificate: the server speaks TLS"),
+    "key": _Option(parse=_path, metavar="FILE", help="PEM key of the certificate"),
+    "ice-server": _Option(
+        parse=_ice_servers, metavar="URL", help="stun:HOST or turn:USER:PASSWORD@HOST; may be repeated"
+    ),
+    "peers": _Option(parse=_count(1, 256), metavar="N", help="cameras that the server draws at once (default 4)"),
     "stats": _Option(parse=_path, metavar="FILE", help="write the measured figures to FILE as JSON"),
 }
+
+SEVERAL = ("sink", "ice-server")
+"""Options that may be repeated."""
 
 ACTIONS = {
     "list-devices": "list cameras and virtual cameras, then stop",
@@ -226,8 +271,10 @@ def _parser() -> argparse.ArgumentParser:
         if option.metavar is None:
             parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=option.help)
         else:
-            action = "append" if name == "sink" else "store"
-            parser.add_argument(f"--{name}", action=action, metavar=option.metavar, help=option.help)
+            action = "append" if name in SEVERAL else "store"
+            # --serve may stand alone
+            bare: dict[str, Any] = {"nargs": "?", "const": "{}:{}".format(*DEFAULT_ADDRESS)} if name == "serve" else {}
+            parser.add_argument(f"--{name}", action=action, metavar=option.metavar, help=option.help, **bare)
     parser.add_argument("--config", metavar="FILE", help="read options from a TOML file; those given here win")
     for name, text in ACTIONS.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
@@ -258,11 +305,11 @@ def parse(argv: Sequence[str]) -> tuple[StreamConfig, str | None]:
         raise ConfigError(f"expected one of --{' --'.join(ACTIONS)}; got --{' --'.join(wanted)}; ask for one at a time")
     config_file = given.pop("config", None)
     values: dict[str, object] = _read_toml(_path("config", config_file)) if config_file is not None else {}
-    values.update(given)
-    checked = {name: OPTIONS[name].parse(name, value) for name, value in values.items()}
+    values.update({name.replace("_", "-"): value for name, value in given.items()})
+    checked = {name.replace("-", "_"): OPTIONS[name].parse(name, value) for name, value in values.items()}
     return StreamConfig(**checked), wanted[0] if wanted else None
 
 
-assert {field.name for field in fields(StreamConfig)} == set(OPTIONS), (
+assert {field.name.replace("_", "-") for field in fields(StreamConfig)} == set(OPTIONS), (
     "every option has a field and every field an option"
 )

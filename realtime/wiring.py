@@ -5,10 +5,12 @@ A new kind of source or sink is one file of its own, one name in :mod:`realtime.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import engines
 from realtime import choose
@@ -29,10 +31,15 @@ from realtime.stream import Stream
 from realtime.stylizer import Stylizer
 from realtime.timing import Stats
 
+if TYPE_CHECKING:
+    from realtime.webrtc.server import Server
+
 LIVE_FPS = 30.0
 CAMERA_SIZE = (1280, 720)
 MATTE_MODEL = "matte"
 SHEET_PICTURES = 8
+OF_A_RUN = ("source", "sink", "size", "fps", "frames", "seconds", "live", "loop", "stats", "transparent")
+"""Options that say nothing to a server."""
 Say = Callable[[str], None]
 
 
@@ -90,6 +97,38 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         )
 
 
+def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Server:
+    """A server for browsers, WHIP and WHEP in place of source and sinks. Raises UserError."""
+    from realtime import webrtc
+
+    webrtc.require()
+    from realtime.webrtc.wiring import build_server as build_it
+
+    assert config.serve is not None
+    unused = [name for name in OF_A_RUN if getattr(config, name) != getattr(StreamConfig(), name)]
+    if unused:
+        raise ConfigError(f"--serve: expected no --{unused[0]}: peers bring their own pictures; leave it out")
+    controls = _controls(config)
+    bound_heaps()
+    return build_it(
+        address=config.serve,
+        token=config.token,
+        certificate=config.certificate,
+        key=config.key,
+        ice_servers=config.ice_server,
+        peers=config.peers,
+        model=config.model,
+        engine=config.engine,
+        faces=config.faces,
+        layout=config.layout,
+        smooth=config.smooth,
+        mirror=config.mirror,
+        look=controls.look,
+        say=say,
+        warn=warn or say,
+    )
+
+
 def _check(config: StreamConfig, plan: choose.Plan) -> None:
     """What can be refused before anything is loaded."""
     if config.stats is not None and not config.stats.parent.is_dir():
@@ -97,8 +136,10 @@ def _check(config: StreamConfig, plan: choose.Plan) -> None:
     if any(sink.kind == "window" for sink in plan.sinks) and (problem := display_problem()) is not None:
         raise SinkError(problem)
     odd = config.size is not None and any(side % 2 for side in config.size)
-    if odd and any(sink.kind in ("video", "virtual-camera") for sink in plan.sinks):
-        raise ConfigError("--size: expected even numbers for a clip or virtual camera; write for example 1280x720")
+    if odd and any(sink.kind in ("video", "virtual-camera", "whip") for sink in plan.sinks):
+        raise ConfigError(
+            "--size: expected even numbers for a clip, virtual camera or whip; write for example 1280x720"
+        )
 
     for sink in plan.sinks if config.transparent else ():
         if sink.kind in choose.FILE_KINDS and Path(sink.value).suffix.lower() not in choose.CLEAR_SUFFIXES:
@@ -198,6 +239,13 @@ def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceIn
             from realtime.sinks.virtual_camera import VirtualCameraSink
 
             return VirtualCameraSink(device=choice.value or None, fps=fps)
+        case "whip":
+            from realtime import webrtc
+
+            webrtc.require()
+            from realtime.webrtc.whip_sink import WhipSink
+
+            return WhipSink(url=choice.value, token=os.environ.get("WHIP_TOKEN"))
         case "null":
             from realtime.sinks.null import NullSink
 

