@@ -18,7 +18,7 @@ Plane = NDArray[np.float32]
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
-REST = (9.0, 0.13)
+REST = (10.0, 0.15)
 """Grey levels of change, and px of it at an edge, up to which the photo is at rest: compression and noise make them."""
 SAME = (6.0, 0.8)
 """The same, of what may be left once motion is taken off, for the photo to show the same thing."""

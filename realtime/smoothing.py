@@ -43,18 +43,18 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (18.0, 1.8)
+    MEMORY = (24.0, 1.8)
     """Frames that the mean reaches back where the photo is at rest, and where it moves, at strength 0.5; they grow with
     the square of the strength."""
     LOYALTY = 0.99
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
-    FOLLOW = 0.5
+    FOLLOW = 0.6
     """Share of the drawing in what is shown where the photo moves and the mean agrees with it what is ink."""
     BESIDE = 5
     """Side of what counts as the same line, px."""
-    PATIENCE = 6
+    PATIENCE = 8
     """Frames that a line may be drawn and not shown, at strength 0.5; they grow as the memory does."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class InkSmoother:
         # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
         shown = self._shown()
         self._own_up(shown, drawn, patience=max(1, round(self.PATIENCE * (2 * strength) ** 2)))
-        # Where the photo moves and mean and drawing agree what is ink, the line's flanks are half the drawing's own.
+        # Where the photo moves and mean and drawing agree what is ink, the line's flanks are mostly the drawing's own.
         follow = _shares(past.unrest * np.float32(self.FOLLOW))
         np.multiply(follow, (shown < 0) == (drawn < 0), out=follow)
         _mix(shown, drawn, np.subtract(_ONE, follow, out=follow), self._b)
