@@ -188,7 +188,7 @@ def read_config(
         OSError: the file cannot be read.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: expected a run's TOML file, got none; see 'Training' in the README for one")
+        raise ValueError(f"{path}: expected a run's TOML file, got none; docs/training.md has some")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

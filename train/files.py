@@ -34,6 +34,14 @@ def write_facts(
     write_whole(folder / "run.json", lambda part: part.write_text(json.dumps(facts, indent=1), encoding="utf-8"))
 
 
+def read_data(folder: Path) -> dict[str, dict[str, object]]:
+    """What the run in a folder has learnt from so far: stage -> pairs and sha256. Empty where there is no run."""
+    try:
+        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))["data"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def save_weights(path: Path, network: nn.Module, facts: Mapping[str, str]) -> None:
     """Write a run's averaged network: a generator in our own format, any other as its bare tensors by name."""
     if isinstance(network, HierarchicalGenerator):

@@ -101,6 +101,8 @@ def read_points(path: Path) -> NDArray[np.float32]:
     if points.min() < 0 or points.max() > SIZE:
         got = f"{points.min():g} to {points.max():g}"
         raise ValueError(f"{path}: expected landmarks inside the 512 square, got {got}")
+    if points[0, 0] >= points[1, 0] or points[3, 0] >= points[4, 0]:
+        raise ValueError(f"{path}: expected eyes and corners of the mouth from left to right as seen in the picture")
     return points
 
 

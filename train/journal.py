@@ -19,6 +19,7 @@ SMOOTHING = 0.98
 """Of the logged terms, a step."""
 LOG_STEPS = 50
 BAR_S = 0.5
+LINE_S = 60.0
 
 
 class Terms:
@@ -58,7 +59,7 @@ class Journal:
             step: where the run goes on: lines of later steps, which a killed run left behind, are dropped.
             total: steps or seconds of the bar's end; 0: unknown.
             alone: False in the processes that must not write.
-            console: where the bar goes; nothing is drawn on anything but a terminal.
+            console: where the bar goes; where that is no terminal a line goes there every ``LINE_S``.
         """
         self._log, self._alone = folder / "log.jsonl", alone
         if alone:
@@ -68,7 +69,8 @@ class Journal:
         columns = [TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()]
         self._bar = Progress(*columns, console=out, auto_refresh=False, disable=not (alone and out.is_terminal))
         self._task = self._bar.add_task("training", total=total or None)
-        self._due, self._last = 0.0, (time.monotonic(), step)
+        self._due = time.monotonic() + LINE_S if self._bar.disable else 0.0
+        self._last = time.monotonic(), step
         self._rate = 0.0
 
     def _forget_after(self, step: int) -> None:
@@ -79,16 +81,18 @@ class Journal:
     def show(self, *, step: int, done: float, terms: Terms) -> None:
         """Move the bar, twice a second at most."""
         now = time.monotonic()
-        if self._bar.disable or now < self._due:
+        if not self._alone or now < self._due:
             return
-        self._due = now + BAR_S
+        self._due = now + (LINE_S if self._bar.disable else BAR_S)
         since, before = self._last
         if now - since > 2 and step > before:
             self._rate, self._last = (step - before) / (now - since), (now, step)
         main = "  ".join(f"{name} {value:.3f}" for name, value in list(terms.read().items())[:4])
-        self._bar.update(
-            self._task, completed=done, description=f"step {step}  {self._rate:.2f}/s  {main}", refresh=True
-        )
+        told = f"step {step}  {self._rate:.2f}/s  {main}"
+        if self._bar.disable:
+            self.say(told)
+        else:
+            self._bar.update(self._task, completed=done, description=told, refresh=True)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """One line of the log, numbers rounded; numbers go to TensorBoard too, under their names."""
@@ -105,7 +109,7 @@ class Journal:
     def say(self, text: str) -> None:
         """A line for the person who watches."""
         if self._alone:
-            self._bar.console.print(text, markup=False)
+            self._bar.console.print(text, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Journal:
         self._bar.start()

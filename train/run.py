@@ -19,7 +19,7 @@ from apdgan.generator import HierarchicalGenerator
 from train.config import RunConfig, StageTable
 from train.distributed import World, share_batch_norm
 from train.ema import Average
-from train.files import finish, save_weights, write_facts
+from train.files import finish, read_data, save_weights, write_facts
 from train.journal import LOG_STEPS, Journal, Terms
 from train.limits import Clock, Interrupt, StageEnd, run_is_over
 from train.samples import Batch, Samples, batches, open_data
@@ -74,6 +74,7 @@ class Run:
                 network.compile(dynamic=False)
         self.clock, self.interrupt, self.terms = Clock(self.progress), Interrupt(), Terms()
         begun = datetime.now(UTC).isoformat(timespec="seconds")
+        self.before = read_data(config.out)
         self.record: dict[str, object] = {"command": command, "begun": begun, "data": {}}
         self.watch: Watch | None = None
 
@@ -82,9 +83,13 @@ class Run:
     def go(self) -> int:
         """Train to the end. Returns 0, or 128 + the signal that ended it early."""
         run, out, stages = self.config.run, self.config.out, self.config.stages
+        if self.progress.step and run_is_over(self.config, self.progress):
+            if self.world.first:
+                told = f"{self.progress.step} steps, {self.progress.spent_s / 60:.1f} minutes"
+                print(f"{out}: finished after {told}; nothing is changed; to train longer, say a larger number")
+            return 0
         if self.world.first:
             out.mkdir(parents=True, exist_ok=True)
-            write_toml(out / "run.toml", self.config.to_dict())
             if not (out / STATE).exists():
                 self._save()  # a folder or a disk that cannot take it is told now, not after the first hour
         total = run.steps or 60 * run.minutes
@@ -98,6 +103,7 @@ class Run:
                 journal.say(f"stopped at step {self.progress.step}; the same command goes on from {out}")
                 return 128 + stopped
             self._look(journal)
+            journal.say(f"{out}: done, {self.progress.step} steps; next: python -m engines.export {out}")
         if self.world.first:
             finish(out)
         return 0
@@ -197,7 +203,14 @@ class Run:
         data = self.record["data"]
         assert isinstance(data, dict)
         data[stage.name] = {"pairs": samples.count, "sha256": samples.fingerprint()}
+        before = self.before.get(stage.name)
+        if self.progress.stage_step and before is not None and before != data[stage.name]:
+            raise RunError(
+                f"{self.config.out}: expected the {before['pairs']} pairs that this run has learnt from so far, got "
+                f"{samples.count} others; name another folder with --out, or go on with those"
+            )
         if self.world.first:
+            write_toml(self.config.out / "run.toml", self.config.to_dict())
             held_out = self.config.data.held_out
             pairs = open_data(held_out, drawings=False) if held_out else samples.pairs
             self.watch = Watch(pairs, held_out=bool(held_out))

@@ -135,6 +135,7 @@ def wide(width: int, height: int = 512) -> bytes:
         (LANDMARKS, b"201 247\n311 247\nnose tip\n1 2\n3 4\n", "expected five lines 'x y', got 'nose tip' in line 3"),
         (LANDMARKS, b"201 247\n311 247\n256 312\n1 nan\n3 4\n", "got '1 nan' in line 4"),
         (LANDMARKS, b"201 247\n311 247\n256 312\n1 2\n3 900\n", "landmarks inside the 512 square, got 1 to 900"),
+        (LANDMARKS, b"311 247\n201 247\n256 312\n298 377\n214 377\n", "from left to right as seen in the picture"),
         (LANDMARKS, None, "expected five lines 'x y', got no such file"),
         (MASK, wide(256, 256), "expected a mask of 512x512, got 256x256"),
         (MASK, None, "expected a picture, got no such file"),

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import psutil
 import pytest
 import tiny_runs
@@ -97,6 +98,41 @@ def test_a_longer_run_goes_on_from_a_finished_one(settings: Path, tmp_path: Path
     assert steps[-1] == 4
 
 
+def test_a_finished_run_is_left_as_it_is_whatever_is_asked(
+    settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert distill(settings, out, 2) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    others = tiny_runs.write_pairs(tmp_path / "others", 2)
+    assert distill(settings, out, 2, "--set", f'data.train=["{others}"]') == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    assert "finished after 2 steps" in capsys.readouterr().out
+
+
+def test_a_run_does_not_go_on_with_other_data_under_the_same_name(
+    settings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert distill(settings, out, 2) == 0
+    told = (out / "run.toml").read_bytes()
+    others = tiny_runs.write_pairs(tmp_path / "others", 2)
+    assert distill(settings, out, 4, "--set", f'data.train=["{others}"]') == 2
+    assert "expected the 3 pairs that this run has learnt from so far, got 2 others" in capsys.readouterr().err
+    assert (out / "run.toml").read_bytes() == told
+
+
+def test_an_empty_drawing_is_named(
+    settings: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = next(data.rglob("data/train/*.png"))
+    page = cv2.imread(str(picture))
+    page[:, 512:] = 255
+    cv2.imwrite(str(picture), page)
+    assert distill(settings, tmp_path / "out", 3) == 2
+    assert f"{picture}: expected a drawing with ink, got an empty one" in capsys.readouterr().err
+
+
 def test_minutes_end_a_run_too(settings: Path, tmp_path: Path) -> None:
     assert program.main(["distill", str(settings), "--out", str(tmp_path / "run"), "--minutes", "0.01"]) == 0
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -140,6 +176,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_it_spoils_the_checkpoint(
 ) -> None:
     distill(settings, tmp_path / "run", 2)
     before = (tmp_path / "run" / "state.safetensors").read_bytes()
+    assert "done, 2 steps; next: python -m engines.export" in capsys.readouterr().err
     assert distill(settings, tmp_path / "run", 400, *NEVER, "--set", "run.lr=1e30") == 2
     said = capsys.readouterr().err
     assert "not finite" in said
