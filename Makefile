@@ -6,7 +6,7 @@ VENV_DEV ?= .venv-dev
 # The console log of one environment must not depend on another one that happens to be active.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: setup setup-dev run test check doctor format clean
+.PHONY: setup setup-dev run test soak check doctor format clean
 
 setup:  ## what a user runs: the live program and WebRTC, no torch
 	@$(PYTHON) tools/setup.py --venv "$(VENV)" --extras webrtc
@@ -21,15 +21,19 @@ doctor: setup
 	@"$(VENV)/bin/python" run_stream.py --doctor
 
 # Two processes: the live program's native libraries and the trainer's do not outlive each other in one. Side by side:
-# much of either is waiting. The trainer's words come when the other has ended.
+# much of either is waiting. The trainer's words come when the other has ended. `make soak` runs what takes minutes.
+TORCH_TESTS = tests/apdgan tests/train
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
-	@log=$$(mktemp); "$(VENV_DEV)/bin/python" -m pytest tests/train > "$$log" 2>&1 & other=$$!; \
-	"$(VENV_DEV)/bin/python" -m pytest --ignore=tests/train; first=$$?; \
+	@log=$$(mktemp); "$(VENV_DEV)/bin/python" -m pytest -m "not soak" $(TORCH_TESTS) > "$$log" 2>&1 & other=$$!; \
+	"$(VENV_DEV)/bin/python" -m pytest -m "not soak" $(TORCH_TESTS:%=--ignore=%); first=$$?; \
 	wait $$other; second=$$?; cat "$$log"; rm -f "$$log"; test $$first = 0 && test $$second = 0
 else
 	"$(VENV_DEV)/bin/python" -m pytest $(ARGS)
 endif
+
+soak: setup-dev
+	"$(VENV_DEV)/bin/python" -m pytest -m soak
 
 check: setup-dev
 	"$(VENV_DEV)/bin/python" -m ruff check .

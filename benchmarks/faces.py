@@ -118,7 +118,7 @@ def measure(
 
 def _one(core: Stylizer, frame: Frame) -> list[Portrait]:
     portraits = core.locate(frame)
-    core.compose(frame, core.draw(portraits))
+    core.compose(frame, core.steady(core.draw(portraits)))
     return portraits
 
 

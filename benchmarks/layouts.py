@@ -106,7 +106,7 @@ def compose_all(
         opened.enter_context(stylizers[0])
         for frame in frames:
             portraits = stylizers[0].locate(frame)
-            drawings = stylizers[0].draw(portraits)
+            drawings = stylizers[0].steady(stylizers[0].draw(portraits))
             pages = [stylizer.compose(frame, drawings).image for stylizer in stylizers]
             if portraits:
                 mesh = transform(portraits[0].matrix, tracker.last[0].landmarks) * (min(pages[0].shape[:2]) / SIZE)

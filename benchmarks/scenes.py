@@ -139,7 +139,7 @@ class Stage:
             for index, image in enumerate(scene.images()):
                 frame = Frame(image=image, index=index, captured=index / FPS, pts=Fraction(index, FPS))
                 portraits = first.locate(frame)
-                drawings = first.draw(portraits)
+                drawings = first.steady(first.draw(portraits))
                 fresh = [replace(one, ink=ink) for one, ink in zip(drawings, self._engine.last, strict=False)]
                 yield {
                     layout: _shot(frame, stylizer.compose(frame, drawings), fresh, layout)

@@ -2,7 +2,7 @@
 
 ::
 
-    capture -> Slot -> track+align -> Slot -> draw+smooth -> Slot -> compose+deliver (in the calling thread)
+    capture -> Slot -> track+align -> Slot -> draw -> Slot -> smooth+compose+deliver (in the calling thread)
 
 Each slot holds one item. From a live source the newest frame wins and what it overtakes is counted; from a file every
 stage waits for the next, nothing is dropped, and runs repeat exactly. Live, a tracker that is late is not waited for
@@ -209,6 +209,7 @@ class Stream:
             except SlotClosed:
                 return
             begun = frame.captured if delivered == 0 else begun
+            drawings = self._stylizer.steady(drawings)
             self._deliver(self._stylizer.compose(frame, drawings), faces=len(drawings))
             delivered += 1
             if time.monotonic() - told >= REPORT_S:

@@ -2,9 +2,10 @@
 
 ::
 
-    frame --locate--> portraits --draw--> drawings --compose--> frame
+    frame --locate--> portraits --draw--> drawings --steady--> drawings --compose--> frame
 
-The stream runs the three steps in three threads, so each step keeps its own state and shares none with the others.
+The stream runs locate, draw, and the last two together in three threads, so that drawing, which takes longest, has one
+to itself. Each step keeps its own state and shares none with the others.
 What leaves :meth:`Stylizer.compose` is ink on paper: without a face, on a pause and on a blank frame it is paper, or
 the last drawing as it fades. Two layouts, which the user must name, show the camera's picture beside the drawing; it
 gets there by one door, :mod:`realtime.photo`.
@@ -61,7 +62,7 @@ class Stylizer:
         """Called with a stage's name around its work; the stream puts its clock here."""
 
     def __call__(self, frame: Frame) -> Frame:
-        return self.compose(frame, self.draw(self.locate(frame)))
+        return self.compose(frame, self.steady(self.draw(self.locate(frame))))
 
     def locate(self, frame: Frame) -> list[Portrait]:
         """Find the faces and align each to the drawing square. Empty on a pause or a blank frame."""
@@ -82,9 +83,8 @@ class Stylizer:
             return self._aligner.align(frame, faces, time=frame.time)
 
     def draw(self, portraits: Sequence[Portrait]) -> list[Drawing]:
-        """Draw all faces in one batch, then steady each against its own past."""
+        """Draw all faces in one batch."""
         if not portraits:
-            self._smoothers.clear()
             return []
         with self.measure("draw"):
             ink = self._engine.draw(
@@ -92,14 +92,18 @@ class Stylizer:
                 alignment.boxes(np.stack([portrait.landmarks for portrait in portraits])),
                 np.stack([portrait.matte for portrait in portraits]),
             )
+        return [Drawing(ink=one, portrait=portrait) for one, portrait in zip(ink, portraits, strict=True)]
+
+    def steady(self, drawings: Sequence[Drawing]) -> list[Drawing]:
+        """Steady each drawing against its own past; who is not among them is forgotten."""
+        if not drawings:
+            self._smoothers.clear()
+            return []
         with self.measure("smooth"):
-            ids = [portrait.face_id for portrait in portraits]
+            ids = [drawing.portrait.face_id for drawing in drawings]
             self._smoothers = {face: self._smoothers.get(face) or self._make_smoother() for face in ids}
             strength = self._controls.smooth
-            return [
-                self._smoothers[portrait.face_id].smooth(Drawing(ink=one, portrait=portrait), strength)
-                for one, portrait in zip(ink, portraits, strict=True)
-            ]
+            return [self._smoothers[drawing.portrait.face_id].smooth(drawing, strength) for drawing in drawings]
 
     def compose(self, frame: Frame, drawings: Sequence[Drawing]) -> Frame:
         """Put the drawings on paper: a frame with the same index, captured time and pts."""

@@ -122,7 +122,7 @@ class Studio:
         )
         for index, image in enumerate(images):
             portraits = stylizer.locate(Frame(image=image, index=index, captured=0.0, pts=Fraction(index, FPS)))
-            drawings = stylizer.draw(portraits)
+            drawings = stylizer.steady(stylizer.draw(portraits))
             yield (self._engine.last, drawings[0].ink) if drawings else (None, None)
 
 

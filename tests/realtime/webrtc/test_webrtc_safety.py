@@ -272,7 +272,7 @@ def test_logs_hold_neither_tokens_nor_session_urls(caplog: pytest.LogCaptureFixt
     run(scenario())
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(3_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [200, pytest.param(3_000, marks=pytest.mark.soak)])
 def test_rubbish_is_answered_with_4xx_and_leaves_nothing_behind(count: int) -> None:
     async def scenario() -> None:
         dice = random.Random(20)
