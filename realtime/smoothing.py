@@ -43,14 +43,14 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (24.0, 1.8)
+    MEMORY = (26.0, 3.0)
     """Frames that the mean reaches back where the photo is at rest, and where it moves, at strength 0.5; they grow with
     the square of the strength."""
     LOYALTY = 0.99
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
-    FOLLOW = 0.6
+    FOLLOW = 0.7
     """Share of the drawing in what is shown where the photo moves and the mean agrees with it what is ink."""
     BESIDE = 5
     """Side of what counts as the same line, px."""
@@ -79,16 +79,18 @@ class InkSmoother:
             _held(np.left_shift(drawn, 3, out=self._choice))
             return drawing
         rest, moving = self.MEMORY
-        memory = np.float32((2 * strength) ** 2) * (rest + past.unrest * np.float32(moving - rest))
+        memory = np.float32((2 * strength) ** 2) * (
+            rest + np.minimum(past.unrest * np.float32(4), 1) * np.float32(moving - rest)
+        )
         kept = past.same * memory / (memory + 1)
         self._memory.keep(kept)
         loyalty = past.same * (1 - past.unrest) * np.float32(self.LOYALTY * min(1.0, 2 * strength))
         if past.motion is not None:
             self._carry(past.motion)
         self._clamp(drawing.ink)
-        # The drawing goes into the mean half as steep again, so that a faint line can win too.
+        # The drawing goes into the mean twice as steep, so that a faint line can win too.
         self._rounding = (self._rounding + 79) % _ONE
-        _mix(self._mean, _half_more(drawn, self._a), _shares(kept), self._b, self._rounding)
+        _mix(self._mean, _held(np.left_shift(drawn, 1, out=self._a)), _shares(kept), self._b, self._rounding)
         self._choose(_shares(loyalty))
         # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
         shown = self._shown()
@@ -112,7 +114,8 @@ class InkSmoother:
                 rows, sides = (slice(2 * one.start, 2 * one.stop) for one in part)
                 size = (sides.stop - sides.start, rows.stop - rows.start)
                 x, y = (cv2.resize(one[part], size, interpolation=cv2.INTER_LINEAR) for one in places)
-                seen = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                # Cubic: a thin line that is carried bilinearly, frame after frame, is blurred away.
+                seen = cv2.remap(before, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
                 _signed(_ink(seen), self._mean[rows, sides])
 
     def _clamp(self, ink: Ink) -> None:
