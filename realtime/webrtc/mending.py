@@ -3,6 +3,7 @@
 - Peers with RSA certificates (GStreamer's) cannot shake hands: only ECDSA ciphers are offered.
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
+- A machine without a network has no address to offer, though browser and server are on it.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import aioice.ice
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
 
@@ -20,6 +22,17 @@ CIPHERS = (
     b"ECDHE-RSA-AES256-SHA"
 )
 """Those of browsers, for both kinds of certificates."""
+
+
+_addresses = aioice.ice.get_host_addresses
+
+
+def addresses_or_loopback(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """This machine's addresses; 127.0.0.1 where it has no other."""
+    return _addresses(use_ipv4, use_ipv6) or ["127.0.0.1"]
+
+
+aioice.ice.get_host_addresses = addresses_or_loopback
 
 
 def accept_rsa(connection: RTCPeerConnection) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 
+import aioice.ice
 import av
 import cv2
 import numpy as np
@@ -163,3 +164,10 @@ def test_sound_waits_as_long_as_the_picture_takes() -> None:
         assert await listener.next() is None
 
     run(scenario())
+
+
+def test_a_machine_without_a_network_offers_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mending, "_addresses", lambda _ipv4, _ipv6: [])
+    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
+    monkeypatch.setattr(mending, "_addresses", lambda _ipv4, _ipv6: ["192.0.2.7"])
+    assert aioice.ice.get_host_addresses(True, True) == ["192.0.2.7"]
