@@ -10,7 +10,7 @@ Gray = NDArray[np.uint8]
 
 ENLARGED = 1.02
 """From this scale on lines are rounded before they grow, and sharpened after."""
-_ROUND_PX, _SHARPER, _MIDDLE = 0.6, 1.6, 157.0
+_ROUND_PX, _SHARPER, _MIDDLE = 0.6, 1.6, 148.0
 """The stairs of small pixels are rounded by this much (px of the square), and the flanks made as much steeper; what the
 thinnest lines lose by it is given back by a middle that lies nearer to paper."""
 

@@ -75,6 +75,7 @@ class InkSmoother:
         past = self._memory.look(drawing.portrait.photo)
         if past is None:
             self._memory.keep(None)
+            self._missed[:] = 0
             np.copyto(self._mean, drawn)
             _held(np.left_shift(drawn, 3, out=self._choice))
             return drawing

@@ -160,3 +160,16 @@ def test_a_line_that_comes_and_goes_is_not_shown() -> None:
     for count in range(24):
         ink = line if count % 4 < 2 else blank
         assert (smoother.smooth(drawing(ink, picture), 0.5).ink >= 128).all()
+
+
+def test_what_was_missed_before_a_cut_does_not_count_after_it() -> None:
+    smoother = make_smoother()
+    blank = np.full((512, 512), 255, np.uint8)
+    line = blank.copy()
+    line[200:300, 255:258] = 60
+    for _ in range(12):
+        smoother.smooth(drawing(blank, photo(0)), 0.5)
+    for _ in range(InkSmoother.PATIENCE - 1):
+        smoother.smooth(drawing(line, photo(0)), 0.5)
+    smoother.smooth(drawing(blank, photo(1)), 0.5)
+    assert (smoother.smooth(drawing(line, photo(1)), 0.5).ink >= 128).all()
