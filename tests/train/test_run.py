@@ -274,7 +274,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_nothing_is_lost(
     assert (tmp_path / "run" / "state.safetensors").exists()
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_memory_does_not_grow(settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resident memory over 500 steps after 50 of warm-up: less than 24 MiB more (a photo kept a step: 1,500)."""
     resident: dict[int, int] = {}
