@@ -1,0 +1,65 @@
+"""Pictures are decoded with their last packet: nothing waits for the next one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtp import RtpPacket
+from serving import run, serving, until, whip
+
+from realtime.webrtc import mending
+
+
+def packets_of(*frames: int, first: int = 65_533, marked: bool = True) -> list[RtpPacket]:
+    """So many packets for each picture; their numbers wrap on the way."""
+    made: list[RtpPacket] = []
+    for index, count in enumerate(frames):
+        for place in range(count):
+            packet = RtpPacket(
+                payload_type=97,
+                sequence_number=(first + len(made)) % 65_536,
+                timestamp=3000 * index,
+                marker=int(marked and place == count - 1),
+            )
+            packet._data = f"{index}.{place} ".encode()  # type: ignore[attr-defined]
+            made.append(packet)
+    return made
+
+
+def taken(buffer: JitterBuffer, packet: RtpPacket) -> list[bytes]:
+    """What an aiortc receiver decodes when a packet comes in, and what is taken beyond that."""
+    _, frame = buffer.add(packet)
+    return [one.data for one in ([frame] if frame else []) + [f for _, f in mending.complete_frames(buffer)]]
+
+
+def test_a_picture_is_complete_with_its_last_packet_not_with_the_next_picture() -> None:
+    buffer = JitterBuffer(capacity=512, is_video=True)
+    got = [taken(buffer, packet) for packet in packets_of(3, 1, 2)]
+    assert got == [[], [], [b"0.0 0.1 0.2 "], [b"1.0 "], [], [b"2.0 2.1 "]]
+
+
+def test_pictures_come_whole_and_in_order_when_packets_do_not() -> None:
+    buffer = JitterBuffer(capacity=512, is_video=True)
+    a, b, c, d, e = packets_of(2, 1, 2)
+    got = [taken(buffer, packet) for packet in (a, d, c, e, b)]
+    assert got == [[], [], [], [], [b"0.0 0.1 ", b"1.0 ", b"2.0 2.1 "]]
+
+
+def test_who_sends_no_markers_is_still_understood() -> None:
+    buffer = JitterBuffer(capacity=512, is_video=True)
+    got = [taken(buffer, packet) for packet in packets_of(1, 2, 1, marked=False)]
+    assert got == [[], [b"0.0 "], [], [b"1.0 1.1 "]]
+
+
+def test_nothing_is_held_back_when_a_camera_stands_still() -> None:
+    async def scenario() -> None:
+        async with serving() as served, whip(served) as sender:
+            session = served.lobby.sessions[0]
+            await until(lambda: session.show.pipeline.inlet.received > 3)
+            sender.camera.covered = True
+            receiver: Any = session._connection.getTransceivers()[0].receiver
+            buffer = receiver._RTCRtpReceiver__jitter_buffer
+            await until(lambda: not any(buffer._packets), seconds=10)
+
+    run(scenario())
