@@ -35,7 +35,7 @@ CAMERA_S = 8.0
 START_S = 120.0
 
 
-def serve(port: int, *, work_ms: float, engine: str) -> None:
+def serve(port: int, *, work_ms: float, engine: str, threads: int | None) -> None:
     """The product with the time code kept; runs until it is stopped."""
     import signal
 
@@ -51,6 +51,7 @@ def serve(port: int, *, work_ms: float, engine: str) -> None:
         peers=None,
         model="lite",
         engine=engine,
+        threads=threads,
         faces=1,
         layout="inplace",
         smooth=0.5,
@@ -217,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--serve", type=float, metavar="WORK_MS", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve is not None:
-        serve(0, work_ms=args.serve, engine=args.engine)
+        serve(0, work_ms=args.serve, engine=args.engine, threads=args.threads)
         return 0
     if find_chromium() is None:
         print("roundtrip: expected Chromium; do: apt-get install chromium", file=sys.stderr)

@@ -67,6 +67,8 @@ class Batcher:
         self._closed = False
         self.batches = 0
         self.portraits = 0
+        self.busy_s = 0.0
+        """Seconds that the engine has been drawing."""
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
 
@@ -139,7 +141,9 @@ class Batcher:
             np.concatenate([*arrays, np.repeat(arrays[0][:1], fill, 0)])
             for arrays in ([r.photo for r in batch], [r.boxes for r in batch], [r.matte for r in batch])
         )
+        begun = time.perf_counter()
         drawn = self.engine.draw(photo, boxes, matte)
+        self.busy_s += time.perf_counter() - begun
         self.batches += 1
         self.portraits += total
         for request, part in zip(batch, np.split(drawn[:total], np.cumsum(sizes)[:-1]), strict=True):

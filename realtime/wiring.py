@@ -122,6 +122,7 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
         peers=config.peers,
         model=config.model,
         engine=config.engine,
+        threads=drawing_threads(),
         faces=config.faces,
         layout=config.layout,
         smooth=config.smooth,

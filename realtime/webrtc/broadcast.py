@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 
 from realtime.core import PAPER, Frame
-from realtime.webrtc.encoder import TARGET, Codec, Packet, VideoEncoder, held
+from realtime.webrtc.encoder import TARGET, Codec, Packet, VideoEncoder, held, scaled
 
 BACKLOG = 15
 """Packets that wait for one watcher at most: half a second."""
@@ -100,6 +100,8 @@ class Broadcast:
         self._rated = 0.0
         self._latest: Frame | None = None
         self._closed = False
+        self.scale = 1.0
+        """Share of the drawing's sides that is sent; :attr:`latest` keeps its size."""
         self.latency = 0.0
         """Seconds from the end of decode to the encoded drawing, running mean."""
         self.bits = 0
@@ -182,7 +184,7 @@ class Broadcast:
             watcher.close()
 
     def _encode(self, frame: Frame, codec: Codec, bit_rate: int) -> list[Packet]:
-        height, width = frame.image.shape[:2]
+        width, height = scaled(frame.image.shape[1], frame.image.shape[0], self.scale)
         encoder, now = self._encoders.get(codec), time.monotonic()
         if encoder is not None and now - self._rated >= RATE_S:
             change = max(bit_rate, encoder.bit_rate) / min(bit_rate, encoder.bit_rate)

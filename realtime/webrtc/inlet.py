@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ LARGEST = (1280, 720)
 """Longer and shorter side, px: what H.264 level 3.1 holds. Larger pictures are made smaller."""
 SMALLEST = 16
 FPS = 30.0
+LEEWAY = 1.05
+"""A camera that is asked for as many pictures as are drawn must not lose some of them to its unsteadiness."""
 
 Size = tuple[int, int]
 
@@ -42,6 +45,8 @@ class Inlet:
         self._kept: Arrival | None = None
         self.received = 0
         self.overtaken = 0
+        self.spared = 0
+        """Pictures that were passed over because fewer were wanted."""
         self.closed = False
 
     def offer(self, picture: av.VideoFrame) -> None:
@@ -56,9 +61,11 @@ class Inlet:
         self.closed = True
         self._slot.cancel()
 
-    def source(self, *, watched: Callable[[], bool], at_start: Callable[[], None]) -> PeerSource:
+    def source(
+        self, *, watched: Callable[[], bool], at_start: Callable[[], None], rate: Callable[[], float] = lambda: math.inf
+    ) -> PeerSource:
         """A source of pictures of one size: it ends when they change, and the next goes on from there."""
-        return PeerSource(inlet=self, watched=watched, at_start=at_start)
+        return PeerSource(inlet=self, watched=watched, at_start=at_start, rate=rate)
 
     def take(self, timeout: float) -> Arrival:
         """The next picture. TimeoutError, SlotClosed."""
@@ -78,16 +85,20 @@ class Inlet:
 class PeerSource:
     """Frames of one size."""
 
-    def __init__(self, *, inlet: Inlet, watched: Callable[[], bool], at_start: Callable[[], None]) -> None:
+    def __init__(
+        self, *, inlet: Inlet, watched: Callable[[], bool], at_start: Callable[[], None], rate: Callable[[], float]
+    ) -> None:
         """
         Args:
             inlet: where pictures come from.
             watched: whether anybody would see a drawing; while not, pictures are passed over.
             at_start: called while the first picture is waited for; before that nothing is known of their size.
+            rate: pictures a second that are taken at most, asked anew with each.
         """
         self._inlet = inlet
         self._watched = watched
         self._at_start = at_start
+        self._allowance = Allowance(rate=rate)
         self._size: Size | None = None
         self.info = SourceInfo(name="peer", live=True, width=640, height=480, fps=FPS)
 
@@ -105,6 +116,9 @@ class PeerSource:
                 return
             if not self._watched():
                 continue
+            if not self._allowance.take(arrival.captured):
+                self._inlet.spared += 1
+                continue
             size = drawn_size(arrival.picture.width, arrival.picture.height)
             if self._size is not None and not _alike(size, self._size):
                 self._inlet.keep(arrival)
@@ -120,6 +134,29 @@ class PeerSource:
     def _paper(self, width: int, height: int) -> Frame:
         image = np.full((height, width, 3), PAPER, np.uint8)
         return Frame(image=image, index=self._inlet.next_index(), captured=time.monotonic(), blank=True)
+
+
+class Allowance:
+    """Lets so many a second through, evenly; what came late may be made up for by one."""
+
+    MOST = 2.0
+
+    def __init__(self, *, rate: Callable[[], float]) -> None:
+        self._rate = rate
+        self._left = self.MOST
+        self._last = -math.inf
+
+    def take(self, now: float) -> bool:
+        """Whether this one, at so many seconds, is let through."""
+        rate = self._rate()
+        if math.isinf(rate):
+            return True
+        self._left = min(self.MOST, self._left + (now - self._last) * rate * LEEWAY)
+        self._last = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def drawn_size(width: int, height: int) -> Size:

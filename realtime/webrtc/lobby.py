@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from realtime.webrtc.load import Load
 from realtime.webrtc.offers import Offer, RefusedError
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.session import Kind, Session
@@ -15,14 +16,17 @@ from realtime.webrtc.show import Show
 
 log = logging.getLogger(__name__)
 RETRY_S = 10
+LOOK_S = 1.0
+"""Between two looks at the load."""
 
 
 class Lobby:
     """Opens, finds and ends sessions. Belongs to the event loop."""
 
-    def __init__(self, *, parts: Parts, settings: Settings) -> None:
+    def __init__(self, *, parts: Parts, settings: Settings, load: Load | None = None) -> None:
         self.parts = parts
         self.settings = settings
+        self.load = load or Load(engine_s=lambda: parts.styles.busy_s)
         self.draining = False
         """The server stops: nobody new is let in."""
         self.opened: Counter[str] = Counter()
@@ -31,6 +35,7 @@ class Lobby:
         self._gone: dict[str, None] = {}
         self._lookers: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def sessions(self) -> list[Session]:
@@ -63,6 +68,8 @@ class Lobby:
         session = Session(kind=kind, show=show, address=address, settings=self.settings, on_end=self._forget)
         self._sessions[session.id] = session
         self.opened[kind] += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
         log.info("event=session-opened kind=%s sessions=%d", kind, len(self._sessions))
         return session, await session.answer(offer)
 
@@ -81,8 +88,21 @@ class Lobby:
     async def close(self) -> None:
         """End all sessions: every peer is told by DTLS, and no new one is let in."""
         self.draining = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await asyncio.gather(*(session.end("the server stops") for session in self.sessions))
         await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def _look(self) -> None:
+        """For as long as anybody is here."""
+        while self._sessions:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self.load.look(list(self.shows.values()))
+            except Exception as error:  # a system that does not tell its figures must not end the server
+                log.warning("event=cannot-measure error=%s %s", type(error).__name__, error)
+        self._looking = None
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._ending.add(task)
@@ -101,9 +121,11 @@ class Lobby:
         drawn = sum(session.kind != "watch" for session in here)
         watching = len(here) - drawn + self._lookers.total()
         full = watching >= limits.watchers if kind == "watch" else drawn >= limits.peers
-        if self.draining or full or mine >= limits.per_address:
+        busy = kind != "watch" and limits.by_load and self.load.full(drawn)
+        if self.draining or full or busy or mine >= limits.per_address:
             self.opened["refused"] += 1
-            why = "the server is about to stop" if self.draining else "the server is full"
+            why = "the server is full" if full or not busy else "the machine is too busy for one more"
+            why = "the server is about to stop" if self.draining else why
             raise RefusedError(503, f"{why}; try again in {RETRY_S} s", retry_after=RETRY_S)
         if kind != "watch" and name is not None and name in self.shows:
             raise RefusedError(409, f"stream: {name!r} is being sent to by another; choose another name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -66,10 +67,22 @@ class Outside:
                     name: {"batches": batches, "portraits": portraits}
                     for name, (batches, portraits) in self._lobby.parts.styles.loads.items()
                 },
+                "load": self._load(),
                 "rss_mb": round(peak_rss_mb(), 1),
                 "sessions": sessions,
             }
         )
+
+    def _load(self) -> dict[str, Any]:
+        load = self._lobby.load
+        return {
+            "cores": load.cores,
+            "others_cores": round(load.others, 2),
+            "processor_ms_a_picture": round(load.cost_s * 1000, 1),
+            "engine_ms_a_picture": round(load.engine_s * 1000, 1),
+            "room_for": None if math.isinf(load.room) else round(load.room, 2),
+            "crowded": load.crowded,
+        }
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The same in Prometheus' text format."""

@@ -25,6 +25,7 @@ from realtime.stylizer import Stylizer
 from realtime.timing import Stats
 from realtime.webrtc.broadcast import Broadcast
 from realtime.webrtc.inlet import Inlet
+from realtime.webrtc.ladder import Ladder
 from realtime.webrtc.pen import Pen, Styles
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class Pipeline:
         self.controls = parts.controls()
         self.styles = parts.styles
         self.pen: Pen = parts.styles.pen()
+        self.ladder = Ladder()
+        """What is given up while the machine is too busy; whoever measures that (:mod:`realtime.webrtc.load`) steps."""
         self.stats = Stats(engine=self.pen.name, device=self.pen.device)
         self._thread = threading.Thread(target=self._run, name="peer", daemon=True)
         self._started = False
@@ -77,6 +80,7 @@ class Pipeline:
         told = self.stats.as_dict()
         told["frames_received"] = self.inlet.received
         told["dropped"] += self.inlet.overtaken
+        told["spared"] = self.inlet.spared
         return told
 
     def close(self) -> None:
@@ -111,7 +115,11 @@ class Pipeline:
             controls=self.controls,
         )
         return Stream(
-            source=self.inlet.source(watched=lambda: self._broadcast.watched, at_start=self._broadcast.paper),
+            source=self.inlet.source(
+                watched=lambda: self._broadcast.watched,
+                at_start=self._broadcast.paper,
+                rate=lambda: self.ladder.rung.fps,
+            ),
             stylizer=stylizer,
             sinks=[_Outlet(self._broadcast)],
             stats=self.stats,

@@ -86,7 +86,11 @@ class Remote:
 
     def _more_figures(self) -> dict[str, Any]:
         show = self._session.show
-        return {"watchers": show.broadcast.watchers, "latency_ms": round(show.broadcast.latency * 1000)}
+        return {
+            "watchers": show.broadcast.watchers,
+            "latency_ms": round(show.broadcast.latency * 1000),
+            "quality": show.quality(),
+        }
 
     async def _take(self, message: str) -> None:
         try:

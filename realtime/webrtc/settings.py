@@ -21,6 +21,8 @@ class Limits:
 
     peers: int = 4
     """Cameras drawn at once."""
+    by_load: bool = True
+    """Refuse cameras also when the machine, by measure (:mod:`realtime.webrtc.load`), has no room for one more."""
     watchers: int = 32
     """Connections that only watch, MJPEG among them."""
     per_address: int = 12

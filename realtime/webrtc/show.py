@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +54,13 @@ class Show:
             "style": self.pipeline.pen.style,
             "layout": self.pipeline.controls.layout,
             "paused": self.pipeline.controls.paused,
+            "quality": self.quality(),
         }
+
+    def quality(self) -> dict[str, float | None]:
+        """What it gets of size and rate, as long as the machine is too busy for all: see the ladder."""
+        rung = self.pipeline.ladder.rung
+        return {"scale": rung.scale, "fps": None if math.isinf(rung.fps) else rung.fps}
 
     async def close(self) -> None:
         """The last that watchers get is paper. May be called twice."""

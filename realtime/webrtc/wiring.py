@@ -35,6 +35,7 @@ def build_server(
     peers: int | None,
     model: str,
     engine: str,
+    threads: int | None,
     faces: int,
     layout: str,
     smooth: float,
@@ -44,7 +45,10 @@ def build_server(
     warn: Say,
     make_stylizer: Callable[..., Stylizer] = Stylizer,
 ) -> Server:
-    """Load what draws, so that the first peer does not wait. Raises UserError; what was opened by then is closed."""
+    """Load what draws, so that the first peer does not wait. Raises UserError; what was opened by then is closed.
+
+    ``threads`` are those of each engine, None for as many as there are cores.
+    """
     if layout in PHOTO_LAYOUTS or look.paper not in PAPERS:
         raise ConfigError(
             f"--serve: expected a layout and a paper that every peer may have, got {layout}, {look.paper}; the page "
@@ -53,7 +57,9 @@ def build_server(
     settings = _settings(address, token, certificate, key, ice_servers, peers)
     with ExitStack() as opened:
         styles = Styles(
-            styles=_styles(model), load=lambda name: engines.load(name, backend=engine, log=say), first=model
+            styles=_styles(model),
+            load=lambda name: engines.load(name, backend=engine, threads=threads, log=say),
+            first=model,
         )
         opened.callback(styles.close)
         if (warning := licence_warning(Path(model).stem, styles.manifest(model))) is not None:

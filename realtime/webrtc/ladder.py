@@ -1,0 +1,129 @@
+"""What a peer gives up when the machine is too busy, in this order: size, then rate. Latency it keeps.
+
+::
+
+    full size -> 3/4 -> 1/2 (never below 360 px) -> 30 -> 20 -> 15 -> 10 -> 7.5 -> 5 pictures a second
+
+One rung down after two bad seconds, one up after five good ones; a rung that did not hold is tried again after twice
+as long, up to a minute. A second is bad when a fifth of the pictures was overtaken on the way, or when drawings come
+too late. A lower rate makes room for the others and leaves nothing to wait for; where one step of it did not make
+drawings younger (a slow engine, all alone), no more is taken away for their age.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SCALES = (1.0, 0.75, 0.5)
+RATES = (30.0, 20.0, 15.0, 10.0, 7.5, 5.0)
+SMALLEST_PX = 360
+"""Shorter side: below it thin lines are lost, and nothing much is saved."""
+KEPT = 0.8
+"""Share of the pictures that must be drawn."""
+LATE_S, EASY_S = 0.15, 0.12
+"""Age of drawings, from decoded to encoded: above the first is too late, below the second there is room."""
+BAD_LOOKS = 2
+GOOD_LOOKS, MOST_GOOD_LOOKS = 5, 60
+HELPED = 0.9
+"""Drawings must get so much younger by a lower rate for the next lower one to be worth it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """What a peer gets."""
+
+    scale: float = 1.0
+    """Of the drawing's sides as it is sent."""
+    fps: float = math.inf
+    """Pictures a second that are drawn at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was measured of one peer in about a second."""
+
+    seconds: float
+    came: int
+    """Pictures that its camera sent."""
+    drawn: int
+    age_s: float
+    """Of its drawings."""
+    shorter_px: int
+    """Shorter side of its drawing at full size."""
+
+    @property
+    def wanted(self) -> float:
+        return self.came / self.seconds
+
+
+class Ladder:
+    """Where one peer stands. Has no clock: it is told of one look after the other."""
+
+    def __init__(self) -> None:
+        self.rung = Rung()
+        self._bad = self._good = 0
+        self._patience = GOOD_LOOKS
+        self._climbed = False
+        self._age_before: float | None = None
+
+    @property
+    def slowed(self) -> bool:
+        """Whether it gets fewer pictures than its camera may send."""
+        return self.rung.fps < math.inf
+
+    def look(self, look: Look) -> Rung:
+        """Take in one second, and step where need be."""
+        wanted = min(look.wanted, self.rung.fps)
+        starved = look.drawn + 1 < KEPT * wanted * look.seconds  # one may be on its way
+        late = look.age_s > LATE_S
+        if starved or late:
+            self._bad, self._good = self._bad + 1, 0
+            if self._bad >= BAD_LOOKS:
+                self._bad = 0
+                self._down(look, starved=starved)
+        elif look.age_s < EASY_S or not self.slowed:
+            self._bad, self._good = 0, self._good + 1
+            if self._good >= self._patience:
+                self._good = 0
+                self._up(look)
+        else:
+            self._bad = self._good = 0
+        return self.rung
+
+    def _down(self, look: Look, *, starved: bool) -> None:
+        lower = next((rung for rung in rungs(look.shorter_px, look.wanted) if _below(rung, self.rung)), None)
+        if lower is None:
+            return
+        if lower.fps < self.rung.fps and not starved:
+            if self._age_before is not None and look.age_s > HELPED * self._age_before:
+                return
+            self._age_before = look.age_s
+        if self._climbed:
+            self._patience = min(MOST_GOOD_LOOKS, 2 * self._patience)
+        self._climbed = False
+        self.rung = lower
+
+    def _up(self, look: Look) -> None:
+        higher = [rung for rung in rungs(look.shorter_px, math.inf) if _below(self.rung, rung)]
+        if self._climbed:  # the last one held
+            self._patience = GOOD_LOOKS
+        self._climbed = bool(higher)
+        self._age_before = None
+        if higher:
+            self.rung = higher[-1]
+
+
+def rungs(shorter_px: int, wanted: float) -> Iterator[Rung]:
+    """From the top: sizes that are not too small, then rates below what the camera sends (pictures a second)."""
+    scales = [scale for scale in SCALES if scale == 1.0 or scale * shorter_px >= SMALLEST_PX]
+    for scale in scales:
+        yield Rung(scale=scale)
+    for fps in RATES:
+        if fps < 0.95 * wanted:
+            yield Rung(scale=scales[-1], fps=fps)
+
+
+def _below(one: Rung, other: Rung) -> bool:
+    return (one.fps, one.scale) < (other.fps, other.scale)
