@@ -120,7 +120,7 @@ class PeerSource:
                 self._inlet.spared += 1
                 continue
             size = drawn_size(arrival.picture.width, arrival.picture.height)
-            if self._size is not None and not _alike(size, self._size):
+            if self._size is not None and not alike(size, self._size):
                 self._inlet.keep(arrival)
                 return
             self._size = self._size or size
@@ -171,6 +171,6 @@ def to_rgb(picture: av.VideoFrame, size: Size) -> NDArray[np.uint8]:
     return np.asarray(picture.to_ndarray(format="rgb24", width=size[0], height=size[1]), dtype=np.uint8)
 
 
-def _alike(a: Size, b: Size) -> bool:
+def alike(a: Size, b: Size) -> bool:
     """Of one shape: a browser that sends fewer pixels for a while changes nothing that is seen."""
     return abs(Fraction(*a) / Fraction(*b) - 1) < 0.02

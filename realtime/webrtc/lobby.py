@@ -12,7 +12,7 @@ from realtime.webrtc.offers import Offer, RefusedError
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.session import Kind, Session
 from realtime.webrtc.settings import Settings
-from realtime.webrtc.show import Show
+from realtime.webrtc.show import Intake, Show
 
 log = logging.getLogger(__name__)
 RETRY_S = 10
@@ -23,10 +23,26 @@ LOOK_S = 1.0
 class Lobby:
     """Opens, finds and ends sessions. Belongs to the event loop."""
 
-    def __init__(self, *, parts: Parts, settings: Settings, load: Load | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        parts: Parts | None = None,
+        load: Load | None = None,
+        make_intake: Callable[[str | None], Intake] | None = None,
+    ) -> None:
+        """
+        Args:
+            settings: of the server.
+            parts: of everybody's drawing.
+            load: what is measured; None makes it.
+            make_intake: takes what publishers send, under the name that they chose; then nothing is drawn by ``parts``.
+        """
+        assert (parts is None) != (make_intake is None), "what is sent is drawn, or taken by another"
         self.parts = parts
         self.settings = settings
-        self.load = load or Load(engine_s=lambda: parts.styles.busy_s)
+        self.load = load or Load(engine_s=lambda: 0.0 if parts is None else parts.styles.busy_s)
+        self._make_intake = make_intake
         self.draining = False
         """The server stops: nobody new is let in."""
         self.opened: Counter[str] = Counter()
@@ -42,7 +58,7 @@ class Lobby:
         return list(self._sessions.values())
 
     @property
-    def shows(self) -> dict[str, Show]:
+    def shows(self) -> dict[str, Intake]:
         """Those that can be watched, by name."""
         return {session.show.name: session.show for session in self.sessions if session.kind != "watch"}
 
@@ -53,7 +69,12 @@ class Lobby:
         """Whether a session of that id has ended not long ago: deleting it again changes nothing."""
         return session_id in self._gone
 
-    def show(self, name: str) -> Show:
+    @property
+    def loads(self) -> dict[str, tuple[int, int]]:
+        """Batches and portraits drawn, by style."""
+        return {} if self.parts is None else self.parts.styles.loads
+
+    def show(self, name: str) -> Intake:
         """Raises RefusedError 404."""
         found = self.shows.get(name)
         if found is None:
@@ -99,7 +120,7 @@ class Lobby:
         while self._sessions:
             await asyncio.sleep(LOOK_S)
             try:
-                self.load.look(list(self.shows.values()))
+                self.load.look([show for show in self.shows.values() if isinstance(show, Show)])
             except Exception as error:  # a system that does not tell its figures must not end the server
                 log.warning("event=cannot-measure error=%s %s", type(error).__name__, error)
         self._looking = None
@@ -108,7 +129,10 @@ class Lobby:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    def _new_show(self, name: str | None, session: Callable[[], Session]) -> Show:
+    def _new_show(self, name: str | None, session: Callable[[], Session]) -> Intake:
+        if self._make_intake is not None:
+            return self._make_intake(name)
+        assert self.parts is not None
         return Show(
             parts=self.parts,
             name=name,

@@ -65,7 +65,7 @@ class Outside:
                 "opened": dict(self._lobby.opened),
                 "engines": {
                     name: {"batches": batches, "portraits": portraits}
-                    for name, (batches, portraits) in self._lobby.parts.styles.loads.items()
+                    for name, (batches, portraits) in self._lobby.loads.items()
                 },
                 "load": self._load(),
                 "rss_mb": round(peak_rss_mb(), 1),
@@ -155,7 +155,7 @@ class _Figures(Collector):
         fps = GaugeMetricFamily("apdrawing_frames_per_second", "Drawings a second, all peers.")
         fps.add_metric([], sum(float(one["now"]["fps"]) for one in shows))
         portraits = CounterMetricFamily("apdrawing_portraits", "Portraits drawn.", labels=["style"])
-        for style, (_, count) in lobby.parts.styles.loads.items():
+        for style, (_, count) in lobby.loads.items():
             portraits.add_metric([style], count)
         yield from (sessions, opened, age, fps, portraits)
 

@@ -49,17 +49,20 @@ class Parts:
 class Pipeline:
     """Runs from its start until it is closed or fails. The drawing is paper before, between and after."""
 
-    def __init__(self, *, parts: Parts, broadcast: Broadcast, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, *, parts: Parts, inlet: Inlet, broadcast: Broadcast, on_failure: Callable[[Exception], None]
+    ) -> None:
         """
         Args:
             parts: shared by all peers.
+            inlet: gives the pictures.
             broadcast: takes the drawings.
             on_failure: called from this pipeline's thread when it can go on no more.
         """
         self._parts = parts
         self._broadcast = broadcast
         self._on_failure = on_failure
-        self.inlet = Inlet()
+        self.inlet = inlet
         self.controls = parts.controls()
         self.styles = parts.styles
         self.pen: Pen = parts.styles.pen()

@@ -19,7 +19,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from realtime.webrtc import mending
 from realtime.webrtc.offers import Fragment, Offer, RefusedError, answered_codec
 from realtime.webrtc.settings import Settings
-from realtime.webrtc.show import Show
+from realtime.webrtc.show import Intake
 from realtime.webrtc.tracks import DrawingTrack, SoundTrack
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ CLOSE_S = 5.0
 class Session:
     """A page (sends its camera, gets its drawing), a publisher (sends), or a watcher (gets)."""
 
-    def __init__(self, *, kind: Kind, show: Show, address: str, settings: Settings, on_end: OnEnd) -> None:
+    def __init__(self, *, kind: Kind, show: Intake, address: str, settings: Settings, on_end: OnEnd) -> None:
         """
         Args:
             kind: see the class.
@@ -175,7 +175,7 @@ class Session:
             self.connected = True
             self._heard = time.monotonic()
             if self.kind != "watch":
-                self.show.pipeline.start()
+                self.show.start()
         elif state in ("failed", "closed"):
             await self.end("the peer closed it" if self.connected else "no connection came about")
 
@@ -190,7 +190,7 @@ class Session:
             now = time.monotonic()
             for one in unsticking:
                 try:
-                    await one.look(frames=self.show.pipeline.inlet.received, now=now)
+                    await one.look(frames=self.show.inlet.received, now=now)
                 except Exception as error:  # a library's inside may change; the clock must not stop for that
                     log.warning("event=cannot-unstick error=%s", type(error).__name__)
                     unsticking = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import engines
@@ -17,7 +16,7 @@ from realtime.smoothing import make_smoother
 from realtime.stylizer import Stylizer
 from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import OneAtATime, Parts
-from realtime.webrtc.server import Server, new_token
+from realtime.webrtc.server import Server
 from realtime.webrtc.settings import IceServer, Limits, Settings
 from realtime.webrtc.spare import Spare
 
@@ -87,7 +86,7 @@ def _settings(
     ice_servers: tuple[IceServer, ...],
     peers: int | None,
 ) -> Settings:
-    settings = Settings(
+    return Settings(
         host=address[0],
         port=address[1],
         token=token,
@@ -95,8 +94,7 @@ def _settings(
         key=key,
         ice_servers=ice_servers,
         limits=Limits() if peers is None else Limits(peers=peers),
-    )
-    return settings if settings.loopback or token is not None else replace(settings, token=new_token())
+    ).guarded()
 
 
 def _styles(model: str) -> list[Style]:
