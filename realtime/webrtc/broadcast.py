@@ -197,7 +197,8 @@ class Broadcast:
             if due:
                 self._key_frames.discard(codec)
                 self._last_key_frame[codec] = now
-        return encoder.encode(frame.image, frame.captured, key_frame=due)
+        # Timed by when it is sent: what drawing took would be taken for the network's unsteadiness, and waited for.
+        return encoder.encode(frame.image, now, key_frame=due)
 
     def _hand_over(self, codec: Codec, packets: list[Packet]) -> None:
         for watcher in self._watchers[:]:

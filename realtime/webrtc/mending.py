@@ -5,6 +5,7 @@
 - A picture is held until the first packet of the next has come: a whole frame of delay.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
 - A machine without a network has no address to offer, though browser and server are on it.
+- Browsers hold pictures back to show them evenly, unless each packet says that it is wanted at once.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
 """
 
@@ -15,8 +16,20 @@ from typing import Any
 
 import aioice.ice
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+from aiortc.codecs import HEADER_EXTENSIONS
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters, RTCRtpParameters
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    RTCP_PSFB_FIR,
+    RTCP_PSFB_PLI,
+    HeaderExtensions,
+    HeaderExtensionsMap,
+    RtcpPsfbPacket,
+    pack_header_extensions,
+    unpack_header_extensions,
+    unpack_remb_fci,
+)
 
 CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
@@ -80,6 +93,34 @@ def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate
         await handle(packet)
 
     sender._handle_rtcp_packet = handle_rtcp_packet  # type: ignore[method-assign]
+
+
+PLAYOUT_DELAY = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
+HEADER_EXTENSIONS["video"].append(RTCRtpHeaderExtensionParameters(id=4, uri=PLAYOUT_DELAY))
+
+
+class _ShownAtOnce(HeaderExtensionsMap):
+    """Adds to each packet that the receiver is to hold it back by 0 ms at the least and at the most."""
+
+    _id: int | None = None
+
+    def configure(self, parameters: RTCRtpParameters) -> None:
+        super().configure(parameters)
+        self._id = next((one.id for one in parameters.headerExtensions if one.uri == PLAYOUT_DELAY), None)
+
+    def set(self, values: HeaderExtensions) -> tuple[int, bytes]:
+        profile, packed = super().set(values)
+        if self._id is None:
+            return profile, packed
+        return pack_header_extensions([*unpack_header_extensions(profile, packed), (self._id, bytes(3))])
+
+
+def shown_at_once(sender: RTCRtpSender) -> None:
+    """Have a browser show pictures as they come, where it understands that. Call it before negotiating.
+
+    Not for pictures with sound: these are held back for the sound's sake.
+    """
+    sender._RTCRtpSender__rtp_header_extensions_map = _ShownAtOnce()  # type: ignore[attr-defined]
 
 
 def at_once(receiver: RTCRtpReceiver) -> None:

@@ -158,6 +158,8 @@ class Session:
         if self.kind == "publish":
             return
         sender = self._connection.addTrack(self._drawing)
+        if self.kind == "page":
+            mending.shown_at_once(sender)
         mending.on_feedback(sender, key_frame=self._drawing.want_key_frame, bit_rate=self._drawing.set_bit_rate)
         if self.kind == "watch" and offer.audio:
             self._connection.addTrack(SoundTrack(sound=self.show.sound))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtp import RtpPacket
-from serving import run, serving, until, whip
+from aiortc.rtp import HeaderExtensions, RtpPacket, unpack_header_extensions
+from serving import page, run, serving, stream_of, until, whep, whip
 
 from realtime.webrtc import mending
 
@@ -61,5 +61,22 @@ def test_nothing_is_held_back_when_a_camera_stands_still() -> None:
             receiver: Any = session._connection.getTransceivers()[0].receiver
             buffer = receiver._RTCRtpReceiver__jitter_buffer
             await until(lambda: not any(buffer._packets), seconds=10)
+
+    run(scenario())
+
+
+def test_the_page_is_told_to_show_pictures_at_once_and_watchers_with_sound_are_not() -> None:
+    async def scenario() -> None:
+        async with serving() as served, page(served) as peer:
+            assert mending.PLAYOUT_DELAY in peer.connection.remoteDescription.sdp
+            own = served.lobby.sessions[0]._connection.getSenders()
+            async with whep(served, stream_of(served, peer), kinds="va") as watcher:
+                await watcher.drawing()
+                others = served.lobby.sessions[1]._connection.getSenders()
+                for sender, asked in [(own[0], True), (others[0], False)]:
+                    extensions: Any = sender._RTCRtpSender__rtp_header_extensions_map
+                    profile, packed = extensions.set(HeaderExtensions(mid="0"))
+                    values = [value for _, value in unpack_header_extensions(profile, packed)]
+                    assert values == [b"0", bytes(3)] if asked else [b"0"]
 
     run(scenario())
