@@ -231,7 +231,7 @@ def open_source(plan: choose.Plan, config: StreamConfig, say: Say) -> Source:
             from realtime import webrtc
 
             webrtc.require()
-            from realtime.webrtc.settings import Limits, Settings, parse_address
+            from realtime.webrtc.settings import Settings, parse_address
             from realtime.webrtc.whip_source import WhipSource
 
             host, port = parse_address(value)
@@ -242,7 +242,6 @@ def open_source(plan: choose.Plan, config: StreamConfig, say: Say) -> Source:
                 certificate=config.certificate,
                 key=config.key,
                 ice_servers=config.ice_server,
-                limits=Limits(peers=1),
             )
             return WhipSource(settings=settings.guarded(), say=say)
         case "url":

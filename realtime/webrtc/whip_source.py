@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 from aiohttp import web
@@ -46,7 +47,8 @@ class WhipSource:
     def __init__(self, *, settings: Settings, say: Callable[[str], None]) -> None:
         """
         Args:
-            settings: address, token and limits; any address but loopback must have a token.
+            settings: address, token and limits, but for the number of cameras, which is one; any address but loopback
+                must have a token.
             say: told once where to publish, and with which token.
         Raises:
             SourceError: the address cannot be had.
@@ -55,6 +57,7 @@ class WhipSource:
         self._say = say
         self._ready = threading.Event()
         self._error: Exception | None = None
+        settings = replace(settings, limits=replace(settings.limits, peers=1))
         self._endpoint = _Endpoint(settings=settings, inlet=self._inlet, say=self._hear)
         self._thread = threading.Thread(target=self._serve, name="whip", daemon=True)
         self._thread.start()

@@ -48,7 +48,7 @@ class Watching:
 @asynccontextmanager
 async def published_to(*, token: str | None = None) -> AsyncIterator[tuple[Served, WhipSource, Watching]]:
     said: list[str] = []
-    settings = Settings(port=0, token=token, limits=Limits(peers=1, wrong_token_s=(0.0, 0.01)))
+    settings = Settings(port=0, token=token, limits=Limits(wrong_token_s=(0.0, 0.01)))
     source = await asyncio.to_thread(WhipSource, settings=settings, say=said.append)
     watching = Watching(source)
     try:
