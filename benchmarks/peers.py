@@ -42,7 +42,7 @@ DOOR_MOST = 8
 DOOR = "--door"
 
 
-def serve(*, batch: bool, everybody: bool, work_ms: float) -> None:
+def serve(*, most: int | None, everybody: bool, work_ms: float) -> None:
     """The product with the time code kept; runs until it is stopped."""
     import os
     import signal
@@ -58,7 +58,7 @@ def serve(*, batch: bool, everybody: bool, work_ms: float) -> None:
     bound_heaps()
     TimecodeStylizer.work_ms = work_ms
     with (
-        mock.patch.object(pen, "Batcher", partial(Batcher, most=MOST if batch else 1)),
+        mock.patch.object(pen, "Batcher", partial(Batcher, most=most)),
         build_server(
             address=("127.0.0.1", 0),
             token=None,
@@ -86,15 +86,15 @@ def serve(*, batch: bool, everybody: bool, work_ms: float) -> None:
 
 
 @contextmanager
-def serving(*, batch: bool = True, everybody: bool = True, work_ms: float = 0.0) -> Iterator[tuple[str, int]]:
+def serving(*, most: int = 0, everybody: bool = True, work_ms: float = 0.0) -> Iterator[tuple[str, int]]:
     """URL and process of a server of its own.
 
     Args:
-        batch: whether portraits that come together are drawn together.
+        most: portraits in one batch; 0 leaves it to the product.
         everybody: let everybody in, however busy the machine is.
         work_ms: by so much every drawing takes longer.
     """
-    command = [sys.executable, "-m", "benchmarks.peers", "--serve", str(int(batch)), str(int(everybody)), str(work_ms)]
+    command = [sys.executable, "-m", "benchmarks.peers", "--serve", str(most), str(int(everybody)), str(work_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             yield url_of(server).rstrip("/"), server.pid
@@ -200,14 +200,14 @@ def run_all(*, counts: Sequence[int], seconds: float, clip: Path | None) -> dict
         "seconds": seconds,
         "runs": [],
     }
-    for batch in (True, False):
-        with serving(batch=batch) as (url, pid):
-            for count in counts if batch else [count for count in counts if count > 1]:
+    for most in (1, MOST):
+        with serving(most=most) as (url, pid):
+            for count in counts if most == 1 else [count for count in counts if count > 1]:
                 before = batches(url)
                 run = measure(url, pid, count=count, seconds=seconds, clip=clip)
                 after = batches(url)
                 run["batch"] = round((after[1] - before[1]) / max(1, after[0] - before[0]), 2)
-                result["runs"].append({"count": count, "together": batch} | run)
+                result["runs"].append({"count": count, "together": most > 1} | run)
                 print(json.dumps(result["runs"][-1]), flush=True)
     with serving(everybody=False) as (url, _):
         command = [sys.executable, "-m", "benchmarks.peers", "--clients", url, DOOR]
@@ -283,8 +283,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(DOOR, action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve is not None:
-        batch, everybody, work_ms = args.serve
-        serve(batch=batch == "1", everybody=everybody == "1", work_ms=float(work_ms))
+        most, everybody, work_ms = args.serve
+        serve(most=int(most) or None, everybody=everybody == "1", work_ms=float(work_ms))
         return 0
     if args.clients is not None:
         packets = encoded(args.clip)
