@@ -34,9 +34,10 @@ def test_size_falls_first_then_rate_and_it_settles_where_nothing_is_overtaken() 
         (1.0, math.inf),
         (0.75, math.inf),
         (0.5, math.inf),
+        (0.5, 24.0),
         (0.5, 20.0),
-        (0.5, 15.0),
-        (0.5, 10.0),
+        (0.5, 16.0),
+        (0.5, 12.0),
     ]
 
 
@@ -57,13 +58,13 @@ def test_late_drawings_cost_rate_as_long_as_that_makes_them_younger() -> None:
     def contended(rung: Rung) -> Look:
         return a_look(age_s=0.01 * min(30, rung.fps), shorter_px=240)
 
-    assert walked(Ladder(), contended, 12)[-1].fps == 15.0
+    assert walked(Ladder(), contended, 12)[-1].fps == 12.0
 
     def alone(_rung: Rung) -> Look:
         return a_look(age_s=2 * LATE_S, shorter_px=240)
 
     path = walked(Ladder(), alone, 60)
-    assert [rung.fps for rung in path] == [math.inf, 20.0]
+    assert [rung.fps for rung in path] == [math.inf, 24.0]
 
 
 def test_what_was_given_up_comes_back_rate_first() -> None:
@@ -72,7 +73,7 @@ def test_what_was_given_up_comes_back_rate_first() -> None:
     path = walked(ladder, slow(60), 200)
     assert path[-1] == Rung()
     assert [rung.scale for rung in path] == sorted(rung.scale for rung in path)
-    assert [rung.fps for rung in path if rung.scale == 0.5] == [10.0, 15.0, 20.0, 30.0, math.inf]
+    assert [rung.fps for rung in path if rung.scale == 0.5] == [12.0, 16.0, 20.0, 24.0, 30.0, math.inf]
 
 
 def test_a_rung_that_does_not_hold_is_tried_less_and_less_often() -> None:
