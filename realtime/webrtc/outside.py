@@ -157,7 +157,9 @@ class _Figures(Collector):
         portraits = CounterMetricFamily("apdrawing_portraits", "Portraits drawn.", labels=["style"])
         for style, (_, count) in lobby.loads.items():
             portraits.add_metric([style], count)
-        yield from (sessions, opened, age, fps, portraits)
+        room = GaugeMetricFamily("apdrawing_room", "Cameras that the machine has room for, by measure.")
+        room.add_metric([], lobby.load.room)
+        yield from (sessions, opened, age, fps, portraits, room)
 
 
 def _encoded(suffix: str, frame: Frame) -> bytes:

@@ -194,6 +194,7 @@ async function figures() {
   if (serverFigures.latency_ms !== undefined) told.push(`drawn in ${serverFigures.latency_ms} ms`);
   if (roundTrip !== null) told.push(`network ${Math.max(1, Math.round(roundTrip * 1000))} ms`);
   if (serverFigures.engine) told.push(serverFigures.engine);
+  if (serverFigures.quality && (serverFigures.quality.fps || serverFigures.quality.scale < 1)) told.push("the server is busy");
   if (serverFigures.watchers > 1) told.push(`${serverFigures.watchers - 1} watching`);
   $("figures").textContent = told.join("  ·  ");
 }
