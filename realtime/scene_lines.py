@@ -31,6 +31,8 @@ STAY_DARK, BECOME_DARK = 1.05, 0.98
 HALF_DARK = 1.25
 """What is lighter than SHADE by up to so much is filled with the dark that it belongs to: a suit is black in the light
 too."""
+WIDE = 0.03
+"""Share of the picture that such a whole takes up at the least."""
 MOSTLY, STILL_MOSTLY = 0.12, 0.05
 """Share of shade in such a whole from which it is filled, and down to which it stays so."""
 NIGHT, DAY = 0.45, 0.33
@@ -141,7 +143,7 @@ class SceneLines:
         _, labels, stats, _ = cv2.connectedComponentsWithStats((half < edge).astype(np.uint8))
         areas = stats[:, cv2.CC_STAT_AREA]
         shade, filled = (np.bincount(labels[one > 0], minlength=len(areas)) / areas for one in (darks, before))
-        whole = shade > np.where(filled > 0.5, STILL_MOSTLY, MOSTLY)
+        whole = (areas > WIDE * half.size) & (shade > np.where(filled > 0.5, STILL_MOSTLY, MOSTLY))
         return np.minimum(_chosen(labels, whole), 1)
 
 
