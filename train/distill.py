@@ -259,7 +259,8 @@ class Distill:
             terms |= self._believed(one, out.fused)
         if "steady" in one.memory:
             steady, later = one.memory["steady"]
-            terms["steady"] = steady.term(out.fused[: later.count], every.fused[count:], later)
+            now, then = self._inked(out.fused[: later.count]), self._inked(every.fused[count:])
+            terms["steady"] = steady.term(now, then, later)
         return torch.stack(list(terms.values())).sum(), terms
 
     def _believed(self, one: Pass, drawn: Tensor) -> Terms:
