@@ -111,7 +111,7 @@ def leak(rng: np.random.Generator, matte: Image) -> Image:
     """
     blobs = smooth_noise(rng, matte.shape[0], int(rng.integers(3, 9)))
     soft = np.clip((blobs - rng.uniform(0.5, 0.8)) * 20, 0, 1) * 255
-    return np.maximum(matte, soft.astype(np.uint8))
+    return np.asarray(np.maximum(matte, soft.astype(np.uint8)), np.uint8)
 
 
 def relight(rng: np.random.Generator, x: Plane) -> Plane:
