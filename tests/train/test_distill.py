@@ -144,14 +144,25 @@ def test_a_hand_that_hatches_is_taught_by_tone_and_by_what_the_judge_sees(tmp_pa
     assert distill(tmp_path, data, *plain) == 0
     before = log(tmp_path)[-1]
     (tmp_path / "run").rename(tmp_path / "plain")
-    assert distill(tmp_path, data, *plain, "loss.pixel=0.25", "loss.tone=2.0", "loss.doubt=0.5", "loss.matching=3.0") == 0
-    terms = log(tmp_path)[-1]
-    assert terms["fused"] == pytest.approx(0.25 * before["fused"])
-    assert terms["adversary"] == pytest.approx(before["adversary"])
-    assert terms["tone"] > 0
-    assert 0 < terms["doubt"] < 0.5
-    assert terms["matching"] > 0
+    terms = ("loss.pixel=0.25", "loss.tone=2.0", "loss.doubt=0.5", "loss.matching=3.0")
+    assert distill(tmp_path, data, *plain, *terms) == 0
+    after = log(tmp_path)[-1]
+    assert after["fused"] == pytest.approx(0.25 * before["fused"])
+    assert after["adversary"] == pytest.approx(before["adversary"])
+    assert after["tone"] > 0
+    assert 0 < after["doubt"] < 0.5
+    assert after["matching"] > 0
     assert "tone" not in before
+
+
+def test_steadiness_is_asked_of_the_drawing_as_it_will_be_shipped(tmp_path: Path, data: Path) -> None:
+    steady = []
+    for gain in (1.0, 6.0):
+        assert distill(tmp_path, data, "run.workers=0", "consistency.weight=1.0", f"loss.sharpen=[{gain}, 0.0]") == 0
+        steady.append(log(tmp_path)[-1])
+        (tmp_path / "run").rename(tmp_path / f"gain {gain}")
+    assert steady[0]["fused"] == pytest.approx(steady[1]["fused"])
+    assert steady[1]["steady"] > 1.1 * steady[0]["steady"] > 0
 
 
 def test_doubt_is_grey_away_from_edges() -> None:
