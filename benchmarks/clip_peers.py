@@ -29,12 +29,15 @@ KEY_FRAME = FPS // 2
 """Which picture of each second is a key frame; the first of all is one by itself."""
 
 
-def encoded(clip: Path | None, *, code: Callable[[int], int] = lambda index: index) -> list[bytes]:
+def encoded(
+    clip: Path | None, *, code: Callable[[int], int] = lambda index: index, most: int = CLIP_S * FPS
+) -> list[bytes]:
     """VP8 of every picture; a key frame every second.
 
     Args:
         clip: begins with a face; None takes the demo.
         code: what the time code of a picture tells, by its number.
+        most: pictures at most.
     """
     from realtime.sources.demo import DemoSource
     from realtime.sources.video import VideoSource
@@ -48,7 +51,7 @@ def encoded(clip: Path | None, *, code: Callable[[int], int] = lambda index: ind
     encoder = VideoEncoder(codec="VP8", width=width, height=height, bit_rate=800_000)
     made: list[bytes] = []
     with closing(source):
-        frames: Iterator[Frame] = islice(iter(source), CLIP_S * FPS)
+        frames: Iterator[Frame] = islice(iter(source), most)
         for index, frame in enumerate(frames):
             image = covering(frame.image, SIZE)
             draw_row(image, code(index))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import lips, peers
-from benchmarks.clip_peers import CLIP_S, FPS, SIZE, encoded
+from benchmarks.clip_peers import SIZE, encoded
 from benchmarks.timecode import read_row
 
 
@@ -21,8 +21,7 @@ def codes(packets: list[bytes]) -> list[int | None]:
 
 
 def test_every_picture_of_the_clip_tells_its_number() -> None:
-    packets = encoded(None)
-    assert codes(packets) == list(range(CLIP_S * FPS))
+    assert codes(encoded(None, most=40)) == list(range(40))
 
 
 def test_a_flash_tells_how_old_it_is_and_begins_with_the_beep() -> None:
