@@ -63,7 +63,7 @@ def build_server(
         opened.callback(styles.close)
         if (warning := licence_warning(Path(model).stem, styles.manifest(model))) is not None:
             warn(warning)
-        matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
+        matter = opened.enter_context(engines.load_matte(MATTE_MODEL, threads=threads))
         asset = face_landmarker()
         spare = Spare(make=lambda: _tracker(asset, faces))
         opened.callback(spare.close)
