@@ -184,6 +184,7 @@ class Broadcast:
             watcher.close()
 
     def _encode(self, frame: Frame, codec: Codec, bit_rate: int) -> list[Packet]:
+        bit_rate = held(round(bit_rate * self.scale**2))  # as many for each pixel
         width, height = scaled(frame.image.shape[1], frame.image.shape[0], self.scale)
         encoder, now = self._encoders.get(codec), time.monotonic()
         if encoder is not None and now - self._rated >= RATE_S:

@@ -4,10 +4,11 @@
 
     full size -> 3/4 -> 1/2 (never below 360 px) -> 30 -> 24 -> 20 -> 16 -> 12 -> 8 -> 5 pictures a second
 
-One rung down after two bad seconds, one up after five good ones; a rung that did not hold is tried again after twice
-as long, up to a minute. A second is bad when a fifth of the pictures was overtaken on the way, or when drawings come
-too late. A lower rate makes room for the others and leaves nothing to wait for; where one step of it did not make
-drawings younger (a slow engine, all alone), no more is taken away for their age.
+It goes down after a second and a half that is bad throughout, and up after five good seconds; a rung that did not hold
+is tried again after twice as long, up to a minute. A look is bad when a fifth of the pictures was overtaken on the way,
+or when drawings come too late. Where pictures are overtaken the rate falls at once to what is drawn anyway, so that
+nothing waits; for their age it falls by one rung at a time, and where that did not make drawings younger (a slow
+engine, all alone), no further.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ KEPT = 0.8
 """Share of the pictures that must be drawn."""
 LATE_S, EASY_S = 0.15, 0.12
 """Age of drawings, from decoded to encoded: above the first is too late, below the second there is room."""
-BAD_LOOKS = 2
-GOOD_LOOKS, MOST_GOOD_LOOKS = 5, 60
+LOOK_S = 0.5
+"""Seconds from one look to the next."""
+BAD_LOOKS = 3
+GOOD_LOOKS, MOST_GOOD_LOOKS = 10, 120
 HELPED = 0.9
 """Drawings must get so much younger by a lower rate for the next lower one to be worth it."""
 
@@ -42,7 +45,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was measured of one peer in about a second."""
+    """What was measured of one peer since the last look."""
 
     seconds: float
     came: int
@@ -74,7 +77,7 @@ class Ladder:
         return self.rung.fps < math.inf
 
     def look(self, look: Look) -> Rung:
-        """Take in one second, and step where need be."""
+        """Take in what was measured, and step where need be."""
         wanted = min(look.wanted, self.rung.fps)
         starved = look.drawn + 1 < KEPT * wanted * look.seconds  # one may be on its way
         late = look.age_s > LATE_S
@@ -93,17 +96,20 @@ class Ladder:
         return self.rung
 
     def _down(self, look: Look, *, starved: bool) -> None:
-        lower = next((rung for rung in rungs(look.shorter_px, look.wanted) if _below(rung, self.rung)), None)
-        if lower is None:
+        lower = [rung for rung in rungs(look.shorter_px, look.wanted) if _below(rung, self.rung)]
+        if not lower:
             return
-        if lower.fps < self.rung.fps and not starved:
+        to = lower[0]
+        if to.fps < self.rung.fps and starved:
+            to = next((rung for rung in lower if rung.fps * KEPT * look.seconds <= look.drawn), lower[-1])
+        elif to.fps < self.rung.fps:
             if self._age_before is not None and look.age_s > HELPED * self._age_before:
                 return
             self._age_before = look.age_s
         if self._climbed:
             self._patience = min(MOST_GOOD_LOOKS, 2 * self._patience)
         self._climbed = False
-        self.rung = lower
+        self.rung = to
 
     def _up(self, look: Look) -> None:
         higher = [rung for rung in rungs(look.shorter_px, math.inf) if _below(self.rung, rung)]

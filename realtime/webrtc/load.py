@@ -1,6 +1,6 @@
 """How busy the machine is, by measure: what each peer gets of it, and whether there is room for one more.
 
-Once a second each drawing is looked at, and its peer steps on its :mod:`~realtime.webrtc.ladder`. From the same second
+Twice a second each drawing is looked at, and its peer steps on its :mod:`~realtime.webrtc.ladder`. From the same looks
 comes what a picture costs: processor time of this process, and time of the engine. So many peers fit as can be given
 :data:`PROMISED_FPS` pictures a second each, of what other programs leave; who comes beyond that is refused, so that
 those who are here keep that rate.
@@ -16,18 +16,18 @@ from dataclasses import dataclass
 
 import psutil
 
-from realtime.webrtc.ladder import KEPT, Look
+from realtime.webrtc.ladder import BAD_LOOKS, KEPT, Look
 from realtime.webrtc.show import Show
 
 PROMISED_FPS = 15.0
 """What everybody who is drawn keeps when another comes; a camera that sends less keeps what it sends."""
 FULL = 0.9
 """Share of the processors and of the engine that is given away."""
-EASE = 0.3
-"""Share of the newest second in what a picture costs."""
-FEW = 8
+EASE = 0.2
+"""Share of the newest look in what a picture costs."""
+FEW = 5
 """Pictures in one look below which nothing is learnt of their cost."""
-PATIENCE = 3
+PATIENCE = 4
 """Looks at a drawing that has just begun which say nothing: models are loaded, a face is being found."""
 
 
@@ -47,7 +47,7 @@ class Clocks:
 
 
 class Load:
-    """Looks once a second (see :meth:`look`) and remembers. Belongs to the event loop."""
+    """Looks every now and then (see :meth:`look`) and remembers. Belongs to the event loop."""
 
     def __init__(self, *, engine_s: Callable[[], float], cores: int | None = None) -> None:
         """
@@ -81,7 +81,7 @@ class Load:
         return drawn > 0 and (self.crowded or drawn + 1 > self.room)
 
     def look(self, shows: Sequence[Show]) -> None:
-        """To be called about once a second, with everybody who is drawn."""
+        """To be called every :data:`~realtime.webrtc.ladder.LOOK_S`, with everybody who is drawn."""
         pictures = sum(show.pipeline.stats.frames_out for show in shows)
         clocks = Clocks(
             now=time.monotonic(),
@@ -118,7 +118,7 @@ class _Watch:
         self._short = 0
 
     def look(self, show: Show, now: float) -> bool:
-        """Step on its ladder; True when it gets less than was promised, for the second time in a row."""
+        """Step on its ladder; True when it gets less than was promised, for the third time in a row."""
         pipeline, broadcast = show.pipeline, show.broadcast
         last, self._last = self._last, (now, pipeline.inlet.received, pipeline.stats.frames_out)
         latest = broadcast.latest
@@ -138,7 +138,7 @@ class _Watch:
         broadcast.scale = pipeline.ladder.look(look).scale
         short = look.drawn + 1 < KEPT * min(look.wanted, PROMISED_FPS) * look.seconds
         self._short = self._short + 1 if short else 0
-        return self._short > 1
+        return self._short >= BAD_LOOKS
 
 
 def _eased(value: float, newest: float) -> float:

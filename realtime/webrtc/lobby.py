@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from realtime.webrtc.ladder import LOOK_S
 from realtime.webrtc.load import Load
 from realtime.webrtc.offers import Offer, RefusedError
 from realtime.webrtc.pipeline import Parts
@@ -16,8 +17,6 @@ from realtime.webrtc.show import Intake, Show
 
 log = logging.getLogger(__name__)
 RETRY_S = 10
-LOOK_S = 1.0
-"""Between two looks at the load."""
 
 
 class Lobby:

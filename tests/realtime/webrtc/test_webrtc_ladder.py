@@ -29,14 +29,11 @@ def slow(most: float, *, shorter_px: int = 720) -> Callable[[Rung], Look]:
 
 
 def test_size_falls_first_then_rate_and_it_settles_where_nothing_is_overtaken() -> None:
-    path = walked(Ladder(), slow(10), 14)
+    path = walked(Ladder(), slow(10), 18)
     assert [(rung.scale, rung.fps) for rung in path] == [
         (1.0, math.inf),
         (0.75, math.inf),
         (0.5, math.inf),
-        (0.5, 24.0),
-        (0.5, 20.0),
-        (0.5, 16.0),
         (0.5, 12.0),
     ]
 
@@ -45,7 +42,7 @@ def test_size_alone_falls_where_that_is_enough() -> None:
     def machine(rung: Rung) -> Look:
         return a_look(drawn=round(min(30, 21 / rung.scale)))
 
-    assert walked(Ladder(), machine, 4)[-1] == Rung(scale=0.75)
+    assert walked(Ladder(), machine, 9) == [Rung(), Rung(scale=0.75)]
 
 
 def test_no_drawing_becomes_smaller_than_lines_can_bear() -> None:
@@ -58,7 +55,7 @@ def test_late_drawings_cost_rate_as_long_as_that_makes_them_younger() -> None:
     def contended(rung: Rung) -> Look:
         return a_look(age_s=0.01 * min(30, rung.fps), shorter_px=240)
 
-    assert walked(Ladder(), contended, 12)[-1].fps == 12.0
+    assert [rung.fps for rung in walked(Ladder(), contended, 15)] == [math.inf, 24.0, 20.0, 16.0, 12.0]
 
     def alone(_rung: Rung) -> Look:
         return a_look(age_s=2 * LATE_S, shorter_px=240)
@@ -69,7 +66,7 @@ def test_late_drawings_cost_rate_as_long_as_that_makes_them_younger() -> None:
 
 def test_what_was_given_up_comes_back_rate_first() -> None:
     ladder = Ladder()
-    walked(ladder, slow(10), 20)
+    walked(ladder, slow(10), 18)
     path = walked(ladder, slow(60), 200)
     assert path[-1] == Rung()
     assert [rung.scale for rung in path] == sorted(rung.scale for rung in path)
@@ -79,18 +76,18 @@ def test_what_was_given_up_comes_back_rate_first() -> None:
 def test_a_rung_that_does_not_hold_is_tried_less_and_less_often() -> None:
     ladder = Ladder()
     walked(ladder, slow(17, shorter_px=240), 10)
-    tries = [ladder.look(slow(17, shorter_px=240)(ladder.rung)).fps for _ in range(600)]
+    tries = [ladder.look(slow(17, shorter_px=240)(ladder.rung)).fps for _ in range(1200)]
     times = [i for i in range(1, len(tries)) if tries[i] > tries[i - 1]]
     pauses = [b - a for a, b in itertools.pairwise(times)]
-    assert pauses[0] < 30
-    assert pauses[-1] > 60
+    assert pauses[0] < 60
+    assert pauses[-1] > 120
 
 
-def test_one_bad_second_changes_nothing() -> None:
+def test_what_passes_within_a_second_changes_nothing() -> None:
     ladder = Ladder()
     for _ in range(20):
-        ladder.look(a_look(drawn=5))
-        ladder.look(a_look())
+        for drawn in (5, 5, 30):
+            ladder.look(a_look(drawn=drawn))
     assert ladder.rung == Rung()
 
 

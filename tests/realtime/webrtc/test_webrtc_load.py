@@ -81,7 +81,7 @@ def seconds(load: Load, monkeypatch: pytest.MonkeyPatch, count: int, *shows: Dra
 
 def test_each_peer_steps_on_its_own_ladder_and_what_is_sent_becomes_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     load, slow, good = a_load(), Drawn(camera_fps=30, drawn_fps=12), Drawn(camera_fps=30, drawn_fps=30)
-    seconds(load, monkeypatch, PATIENCE + 4, slow, good)
+    seconds(load, monkeypatch, PATIENCE + 5, slow, good)
     assert (slow.broadcast.scale, good.broadcast.scale) == (0.75, 1.0)
     seconds(load, monkeypatch, 3, slow, good)
     assert slow.pipeline.ladder.slowed
@@ -90,7 +90,7 @@ def test_each_peer_steps_on_its_own_ladder_and_what_is_sent_becomes_smaller(monk
 
 def test_who_gets_less_than_promised_shuts_the_door_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     load, show = a_load(), Drawn(camera_fps=30, drawn_fps=9)
-    seconds(load, monkeypatch, PATIENCE + 4, show)
+    seconds(load, monkeypatch, PATIENCE + 5, show)
     assert load.crowded
     assert load.full(1)
     show.drawn_fps = 16

@@ -23,7 +23,7 @@ from serving import Peer, run, serving, until
 from realtime.core import Frame
 from realtime.webrtc import mending
 from realtime.webrtc.broadcast import BACKLOG, Broadcast
-from realtime.webrtc.encoder import CEILING, FLOOR, Codec, VideoEncoder
+from realtime.webrtc.encoder import CEILING, FLOOR, TARGET, Codec, VideoEncoder
 from realtime.webrtc.inlet import to_rgb
 from realtime.webrtc.sound import HEAD_START_S, Sound
 
@@ -115,6 +115,23 @@ def test_one_bad_line_does_not_spoil_it_for_the_others() -> None:
         broadcast.close()
         assert await watchers[1].next() is not None
         assert await watchers[1].next() is None
+
+    run(scenario())
+
+
+def test_a_drawing_that_is_sent_smaller_takes_fewer_bits_and_is_kept_at_its_size() -> None:
+    async def scenario() -> None:
+        broadcast = Broadcast(loop=asyncio.get_running_loop())
+        broadcast.watch("VP8")
+        await asyncio.to_thread(broadcast.send, a_frame())
+        assert (broadcast._encoders["VP8"].size, broadcast._encoders["VP8"].bit_rate) == ((64, 48), TARGET)
+        broadcast.scale = 0.75
+        await asyncio.to_thread(broadcast.send, a_frame())
+        assert broadcast._encoders["VP8"].size == (48, 36)
+        assert broadcast._encoders["VP8"].bit_rate == round(TARGET * 9 / 16)
+        assert broadcast.latest is not None
+        assert broadcast.latest.image.shape == (48, 64, 3)
+        broadcast.close()
 
     run(scenario())
 
