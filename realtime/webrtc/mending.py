@@ -2,7 +2,8 @@
 
 - Peers with RSA certificates (GStreamer's) cannot shake hands: only ECDSA ciphers are offered.
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
-- A picture is held until the first packet of the next has come: a whole frame of delay.
+- A picture is held until the first packet of the next has come: a whole frame of delay. Sound is held for four packets,
+  and for good fourteen once one was lost.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
 - A machine without a network has no address to offer, though browser and server are on it.
 - Browsers hold pictures back to show them evenly, unless each packet says that it is wanted at once.
@@ -124,13 +125,17 @@ def shown_at_once(sender: RTCRtpSender) -> None:
 
 
 def at_once(receiver: RTCRtpReceiver) -> None:
-    """Have pictures decoded as soon as their last packet, which its marker tells (RFC 3550 section 5.1), is there."""
+    """Have pictures decoded as soon as their last packet, which its marker tells (RFC 3550 section 5.1), is there.
+
+    And sound packet by packet: whoever passes it on holds it back anyway, for the picture's sake.
+    """
     inside: Any = receiver
     handle = inside._handle_rtp_packet
+    ready = complete_frames if inside._RTCRtpReceiver__kind == "video" else packets_of_sound
 
     async def handle_rtp_packet(packet: Any, arrival_time_ms: int) -> None:
         await handle(packet, arrival_time_ms)
-        for payload_type, frame in complete_frames(inside._RTCRtpReceiver__jitter_buffer):
+        for payload_type, frame in ready(inside._RTCRtpReceiver__jitter_buffer):
             codec = inside._RTCRtpReceiver__codecs.get(payload_type)
             if codec is not None and inside._RTCRtpReceiver__decoder_thread:
                 frame.timestamp = inside._RTCRtpReceiver__timestamp_mapper.map(frame.timestamp)
@@ -154,6 +159,21 @@ def complete_frames(buffer: Any) -> Iterator[tuple[int, JitterFrame]]:
             data = b"".join(one._data for one in packets)
             yield packets[0].payload_type, JitterFrame(data=data, timestamp=packets[0].timestamp)
             packets = []
+
+
+OUT_OF_ORDER = 3
+"""Packets of sound that may wait for one before them: then that is given up."""
+
+
+def packets_of_sound(buffer: Any) -> Iterator[tuple[int, JitterFrame]]:
+    """Take sound, in order, each packet with its payload type, out of an aiortc jitter buffer."""
+    while buffer._origin is not None and any(buffer._packets):
+        packet = buffer._packets[buffer._origin % buffer.capacity]
+        if packet is None and sum(one is not None for one in buffer._packets) < OUT_OF_ORDER:
+            return
+        buffer.remove(1)
+        if packet is not None:
+            yield packet.payload_type, JitterFrame(data=packet._data, timestamp=packet.timestamp)
 
 
 class Unsticking:

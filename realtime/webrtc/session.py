@@ -89,9 +89,8 @@ class Session:
                 406, "offer: expected one that can be answered; its parts contradict each other"
             ) from None
         mending.on_packet(connection, self._hear)
-        for transceiver in connection.getTransceivers():
-            if transceiver.kind == "video" and self.kind != "watch":
-                mending.at_once(transceiver.receiver)
+        for transceiver in connection.getTransceivers() if self.kind != "watch" else ():
+            mending.at_once(transceiver.receiver)
         self._born = self._heard = time.monotonic()
         self._drawing.codec = answered_codec(connection.localDescription.sdp)
         self._clock = asyncio.create_task(self._watch_the_clock())

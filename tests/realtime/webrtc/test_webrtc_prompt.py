@@ -52,6 +52,19 @@ def test_who_sends_no_markers_is_still_understood() -> None:
     assert got == [[], [b"0.0 "], [], [b"1.0 1.1 "]]
 
 
+def heard(buffer: JitterBuffer, packet: RtpPacket) -> list[bytes]:
+    _, frame = buffer.add(packet)
+    return [one.data for one in ([frame] if frame else []) + [f for _, f in mending.packets_of_sound(buffer)]]
+
+
+def test_sound_is_heard_packet_by_packet_in_order_and_what_is_lost_holds_up_nothing_for_long() -> None:
+    buffer = JitterBuffer(capacity=16, prefetch=4)
+    a, b, c, d, e, f, g, h = packets_of(1, 1, 1, 1, 1, 1, 1, 1)
+    assert [heard(buffer, packet) for packet in (a, c, b)] == [[b"0.0 "], [], [b"1.0 ", b"2.0 "]]
+    got = [heard(buffer, packet) for packet in (e, f, g, d, h)]  # the fourth comes too late
+    assert got == [[], [], [b"4.0 ", b"5.0 ", b"6.0 "], [], [b"7.0 "]]
+
+
 def test_nothing_is_held_back_when_a_camera_stands_still() -> None:
     async def scenario() -> None:
         async with serving() as served, whip(served) as sender:
