@@ -252,7 +252,7 @@ def table(result: dict[str, Any]) -> str:
     lines += [
         "",
         "Age is the server's own, from decoded to encoded, since each peer came; the round trip is from a picture's "
-        "sending to its drawing decoded, in the measured time.",
+        "sending to its drawing decoded, in the measured time. One by one is what the product does on a CPU.",
         "",
         f"The door as it ships: {door['let_in']} let in, then {_refusal(door)}; of 10 more, "
         f"{door['turned_away_of_10']} turned away. Those inside had {_rates(door['before'])} fps before and "

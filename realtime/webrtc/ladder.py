@@ -2,7 +2,7 @@
 
 ::
 
-    full size -> 3/4 -> 1/2 (never below 360 px) -> 30 -> 24 -> 20 -> 16 -> 12 -> 8 -> 5 pictures a second
+    full size -> 3/4 -> 1/2 (never below 360 px) -> 30 -> 24 -> 20 -> 16 -> 12 -> 8 -> 5 -> 3 -> 2 a second
 
 It goes down after a second and a half that is bad throughout, and up after five good seconds; a rung that did not hold
 is tried again after twice as long, up to a minute. A look is bad when a fifth of the pictures was overtaken on the way,
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 SCALES = (1.0, 0.75, 0.5)
-RATES = (30.0, 24.0, 20.0, 16.0, 12.0, 8.0, 5.0)
+RATES = (30.0, 24.0, 20.0, 16.0, 12.0, 8.0, 5.0, 3.0, 2.0)
 SMALLEST_PX = 360
 """Shorter side: below it thin lines are lost, and nothing much is saved."""
 KEPT = 0.8
