@@ -296,3 +296,8 @@ def test_words_and_keys_are_those_of_the_trainer() -> None:
 
 def test_a_folder_of_pictures_is_no_run(tmp_path: Path) -> None:
     assert open_run(tmp_path).weights == tmp_path
+
+
+def test_a_run_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="runs: expected a run folder or a checkpoint, found nothing there"):
+        open_run(tmp_path / "runs")
