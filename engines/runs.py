@@ -76,7 +76,7 @@ def open_run(source: Path) -> Run:
         ModelError: nothing there, a run folder without weights or with several, or a file in it that cannot be read.
     """
     if not source.exists():
-        raise ModelError(f"{source}: expected a run folder or a checkpoint, found nothing there; see python -m train -h")
+        raise ModelError(f"{source}: expected a run folder or a checkpoint, found nothing there")
     if not source.is_dir() or not _is_run(source):
         return Run(weights=source)
     found = [source / name for name in CHECKPOINTS if (source / name).is_file()]
