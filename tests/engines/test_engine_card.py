@@ -237,7 +237,7 @@ BAD = {
     "name and place": (["RUN", "--name", "a", "--out", "a.onnx"], "expected one of them"),
     "name with a folder": (["RUN", "--name", "a/b"], "expected a plain name"),
     "name of the default": (["RUN", "--name", "lite"], "expected a name of its own"),
-    "missing run": (["no-such-run"], "No such file"),
+    "missing run": (["no-such-run"], "found nothing there"),
     "empty folder": (["EMPTY"], "expected a generator checkpoint"),
     "run without weights": (["BARE"], "got neither; train it further"),
     "run with both weights": (["TWICE"], "got both"),
