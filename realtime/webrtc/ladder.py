@@ -7,8 +7,8 @@
 It goes down after a second and a half that is bad throughout, and up after five good seconds; a rung that did not hold
 is tried again after twice as long, up to a minute. A look is bad when a fifth of the pictures was overtaken on the way,
 or when drawings come too late. Where pictures are overtaken the rate falls at once to what is drawn anyway, so that
-nothing waits; for their age it falls by one rung at a time, and where that did not make drawings younger (a slow
-engine, all alone), no further.
+nothing waits; for their age it falls by one rung at a time, to 12 at the least, and where that did not make drawings
+younger (a slow engine, all alone), no further.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ LATE_S, EASY_S = 0.15, 0.12
 """Age of drawings, from decoded to encoded: above the first is too late, below the second there is room."""
 LOOK_S = 0.5
 """Seconds from one look to the next."""
+SLOWEST_FOR_AGE = 12.0
+"""Pictures a second: below it they hardly wait for each other, and fewer of them make none younger."""
 BAD_LOOKS = 3
 GOOD_LOOKS, MOST_GOOD_LOOKS = 10, 120
 HELPED = 0.9
@@ -103,6 +105,8 @@ class Ladder:
         if to.fps < self.rung.fps and starved:
             to = next((rung for rung in lower if rung.fps * KEPT * look.seconds <= look.drawn), lower[-1])
         elif to.fps < self.rung.fps:
+            if to.fps < SLOWEST_FOR_AGE:
+                return
             if self._age_before is not None and look.age_s > HELPED * self._age_before:
                 return
             self._age_before = look.age_s

@@ -57,6 +57,11 @@ def test_late_drawings_cost_rate_as_long_as_that_makes_them_younger() -> None:
 
     assert [rung.fps for rung in walked(Ladder(), contended, 15)] == [math.inf, 24.0, 20.0, 16.0, 12.0]
 
+    def very_contended(rung: Rung) -> Look:
+        return a_look(age_s=0.03 * min(30, rung.fps), shorter_px=240)
+
+    assert walked(Ladder(), very_contended, 60)[-1].fps == 12.0
+
     def alone(_rung: Rung) -> Look:
         return a_look(age_s=2 * LATE_S, shorter_px=240)
 
