@@ -4,11 +4,11 @@
 
     full size -> 3/4 -> 1/2 (never below 360 px) -> 30 -> 24 -> 20 -> 16 -> 12 -> 8 -> 5 -> 3 -> 2 a second
 
-It goes down after a second and a half that is bad throughout, and up after five good seconds; a rung that did not hold
-is tried again after twice as long, up to a minute. A look is bad when a fifth of the pictures was overtaken on the way,
-or when drawings come too late. Where pictures are overtaken the rate falls at once to what is drawn anyway, so that
-nothing waits; for their age it falls by one rung at a time, to 12 at the least, and where that did not make drawings
-younger (a slow engine, all alone), no further.
+It goes down after a second and a half that is bad throughout, and up after five good seconds, from there on after two;
+a rung that did not hold is tried again after twice as long, up to a minute. A look is bad when a fifth of the pictures
+was overtaken on the way, or when drawings come too late. Where pictures are overtaken the rate falls to what is drawn
+anyway, so that nothing waits; for their age it falls by one rung at a time, to 12 at the least, and where that did not
+make drawings younger (a slow engine, all alone), no further.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ LATE_S, EASY_S = 0.15, 0.12
 """Age of drawings, from decoded to encoded: above the first is too late, below the second there is room."""
 LOOK_S = 0.5
 """Seconds from one look to the next."""
+MOST_AT_ONCE = 3
+"""Rungs of the rate that are taken at once at most: a moment says little."""
 SLOWEST_FOR_AGE = 12.0
 """Pictures a second: below it they hardly wait for each other, and fewer of them make none younger."""
 BAD_LOOKS = 3
 GOOD_LOOKS, MOST_GOOD_LOOKS = 10, 120
+AGAIN_GOOD_LOOKS = 4
+"""After a rung that held, the next one is tried sooner."""
 HELPED = 0.9
 """Drawings must get so much younger by a lower rate for the next lower one to be worth it."""
 
@@ -103,7 +107,8 @@ class Ladder:
             return
         to = lower[0]
         if to.fps < self.rung.fps and starved:
-            to = next((rung for rung in lower if rung.fps * KEPT * look.seconds <= look.drawn), lower[-1])
+            near = lower[:MOST_AT_ONCE]
+            to = next((rung for rung in near if rung.fps * KEPT * look.seconds <= look.drawn), near[-1])
         elif to.fps < self.rung.fps:
             if to.fps < SLOWEST_FOR_AGE:
                 return
@@ -118,7 +123,7 @@ class Ladder:
     def _up(self, look: Look) -> None:
         higher = [rung for rung in rungs(look.shorter_px, math.inf) if _below(self.rung, rung)]
         if self._climbed:  # the last one held
-            self._patience = GOOD_LOOKS
+            self._patience = AGAIN_GOOD_LOOKS
         self._climbed = bool(higher)
         self._age_before = None
         if higher:

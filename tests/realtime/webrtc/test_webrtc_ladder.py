@@ -34,6 +34,7 @@ def test_size_falls_first_then_rate_and_it_settles_where_nothing_is_overtaken() 
         (1.0, math.inf),
         (0.75, math.inf),
         (0.5, math.inf),
+        (0.5, 16.0),
         (0.5, 12.0),
     ]
 
