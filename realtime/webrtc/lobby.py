@@ -17,6 +17,10 @@ from realtime.webrtc.show import Intake, Show
 
 log = logging.getLogger(__name__)
 RETRY_S = 10
+BUSY_RETRY_S = 1
+"""The load is another a second later."""
+SILENT_S = 0.5
+"""Who sends pictures is heard many times within this."""
 
 
 class Lobby:
@@ -144,12 +148,15 @@ class Lobby:
         drawn = sum(session.kind != "watch" for session in here)
         watching = len(here) - drawn + self._lookers.total()
         full = watching >= limits.watchers if kind == "watch" else drawn >= limits.peers
-        busy = kind != "watch" and limits.by_load and self.load.full(drawn)
+        # Who has gone without a word is here for some seconds still, and may be the one who comes back.
+        heard = sum(one.kind != "watch" and one.seconds_silent < SILENT_S for one in here)
+        busy = kind != "watch" and limits.by_load and self.load.full(heard)
         if self.draining or full or busy or mine >= limits.per_address:
             self.opened["refused"] += 1
             why = "the server is full" if full or not busy else "the machine is too busy for one more"
             why = "the server is about to stop" if self.draining else why
-            raise RefusedError(503, f"{why}; try again in {RETRY_S} s", retry_after=RETRY_S)
+            retry_s = RETRY_S if self.draining or full or not busy else BUSY_RETRY_S
+            raise RefusedError(503, f"{why}; try again in {retry_s} s", retry_after=retry_s)
         if kind != "watch" and name is not None and name in self.shows:
             raise RefusedError(409, f"stream: {name!r} is being sent to by another; choose another name")
 
