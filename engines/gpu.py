@@ -107,8 +107,8 @@ def _open_driver() -> Any:
         return ctypes.CDLL(name)
     except OSError:
         raise EngineError(
-            f"no NVIDIA driver ({name} is missing); if there is an NVIDIA GPU, install its driver, or start the container "
-            "with --gpus all"
+            f"no NVIDIA driver ({name} is missing); if there is an NVIDIA GPU, install its driver, or start the "
+            "container with --gpus all"
         ) from None
 
 

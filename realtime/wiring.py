@@ -57,9 +57,8 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         say(line)
     with ExitStack() as opened:
         controls = _controls(config)
-        engine = opened.enter_context(
-            engines.load(config.model, backend=config.engine, threads=drawing_threads(), log=say)
-        )
+        load = engines.load_live if plan.live else engines.load
+        engine = opened.enter_context(load(config.model, backend=config.engine, threads=drawing_threads(), log=say))
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
         stylizer = opened.enter_context(closing(_stylizer(config, plan, controls, engine, opened)))
@@ -72,6 +71,8 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
             for choice in plan.sinks
         ]
         stats = Stats(engine=engine.name, device=engine.device)
+        if isinstance(engine, engines.StandbyEngine):
+            engine.watch(lambda name, device, why: _switched(stats, controls, name, device, why))
         progress = ProgressLine(status=stats.recent, total=_total(config, plan, info))
         stream = Stream(
             source=source,
@@ -281,6 +282,12 @@ def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceIn
             from realtime.sinks.svg_file import SvgFileSink
 
             return SvgFileSink(path=Path(choice.value))
+
+
+def _switched(stats: Stats, controls: Controls, name: str, device: str, why: str) -> None:
+    """A change of engine is seen in the figures and on the overlay."""
+    stats.switched(name, device, why)
+    controls.report(message=f"engine: now {name} ({why})")
 
 
 def _named_now(what: str, suffix: str) -> Path:
