@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from realtime.webrtc.server import Server
 
 LIVE_FPS = 30.0
+LIVE_SOURCES = ("camera", "url")
 CAMERA_SIZE = (1280, 720)
 MATTE_MODEL = "matte"
 SHEET_PICTURES = 8
@@ -57,7 +58,7 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         say(line)
     with ExitStack() as opened:
         controls = _controls(config)
-        load = engines.load_live if plan.live else engines.load
+        load = engines.load_live if plan.live or plan.source.kind in LIVE_SOURCES else engines.load
         engine = opened.enter_context(load(config.model, backend=config.engine, threads=drawing_threads(), log=say))
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
