@@ -1,6 +1,9 @@
 """A GPU in ordinary memory: the CUDA runtime's calls and a TensorRT that runs on them, so that what is built on both
 can be tried, and broken, without one."""
 
+# Names are those of the libraries.
+# ruff: noqa: N802, N815
+
 from __future__ import annotations
 
 import ctypes

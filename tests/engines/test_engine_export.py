@@ -22,7 +22,7 @@ from apdgan.cost import generator_gmac  # noqa: E402
 from apdgan.drawer import PortraitDrawer  # noqa: E402
 from apdgan.matte import MatteNet  # noqa: E402
 from engines.backends import ort  # noqa: E402
-from engines.export import export_matte_checkpoint, main  # noqa: E402
+from engines.export import export_drawing, export_matte_checkpoint, main  # noqa: E402
 
 
 def test_every_engine_draws_what_the_network_draws(exported, five: Inputs) -> None:

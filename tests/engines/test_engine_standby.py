@@ -189,9 +189,7 @@ def test_closing_during_a_build_closes_what_comes_of_it() -> None:
         assert go.wait(20)
         return gpu
 
-    engine = StandbyEngine(
-        first=Fake("cpu", 1), manifest=MANIFEST, better=[("tensorrt", slow)], say=lambda _line: None
-    )
+    engine = StandbyEngine(first=Fake("cpu", 1), manifest=MANIFEST, better=[("tensorrt", slow)], say=lambda _line: None)
     closing = threading.Thread(target=engine.close)
     closing.start()
     until(lambda: engine._closed)

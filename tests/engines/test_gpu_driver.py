@@ -1,5 +1,7 @@
 """What is said of a GPU, its driver, or their absence."""
 
+# ruff: noqa: N802
+
 from __future__ import annotations
 
 import subprocess
@@ -127,7 +129,8 @@ def test_the_cuda_runtime_that_is_missing_is_named(monkeypatch: pytest.MonkeyPat
 def test_importing_every_gpu_module_needs_no_gpu_and_no_library() -> None:
     modules = (
         "engines.build, engines.cuda, engines.gpu, engines.plans, engines.precision, engines.standby, "
-        "engines.torch_session, engines.trt_builder, engines.trt_session, engines.backends.trt, engines.backends.pytorch"
+        "engines.torch_session, engines.trt_builder, engines.trt_session, engines.backends.trt, "
+        "engines.backends.pytorch"
     )
     heavy = "torch", "onnx", "tensorrt", "tensorrt_rtx_bindings", "cuda.bindings", "torch_tensorrt"
     code = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"

@@ -133,9 +133,7 @@ def test_too_little_memory_for_the_model_is_said_and_given_back() -> None:
         (WAIT, Code.cudaErrorUnknown, "the GPU does not answer; run nvidia-smi"),
     ],
 )
-def test_what_breaks_in_the_middle_is_told_as_lost_and_can_still_be_closed(
-    eleven: Inputs, call: str, code: Code, words: str
-) -> None:
+def test_what_breaks_in_the_middle_is_told_as_lost_and_can_still_be_closed(call: str, code: Code, words: str) -> None:
     runtime = FakeRuntime()
     engine = DrawingEngine(session=session(runtime), manifest=MANIFEST)
     warm_up(engine)

@@ -99,7 +99,7 @@ def test_bf16_without_transposed_convolutions_is_refused_in_words(exported) -> N
     done = exported[1]
     if done.manifest.preset != "paper":
         pytest.skip("the narrow presets have none")
-    with pytest.raises(ModelError, match="cannot build this graph: .*bf16 has no transposed convolutions, use fp16"):
+    with pytest.raises(ModelError, match=r"cannot build this graph: .*bf16 has no transposed convolutions, use fp16"):
         build(done.path, "bf16")
 
 
@@ -182,7 +182,7 @@ STALE = [
 
 
 @pytest.fixture(scope="session")
-def real_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def real_plan() -> Plan:
     """A plan of the shipped matte model: the library's own bytes where it is installed."""
     model = catalogue.MODELS / "matte.onnx"
     manifest = read_manifest(model)
@@ -229,10 +229,9 @@ def test_a_plan_is_built_once_and_then_taken_from_the_cache(cache: Path, real_pl
     assert [path.name for path in cache.iterdir()] == ["net-tensorrt_rtx-fp16.plan"]
 
 
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize(("change", "words"), STALE)
-def test_a_stale_or_foreign_plan_is_built_again_with_the_reason(
-    cache: Path, real_plan: Plan, change: dict, words: str
-) -> None:
+def test_a_stale_or_foreign_plan_is_built_again_with_the_reason(real_plan: Plan, change: dict, words: str) -> None:
     builder = Builder(real_plan)
     builder.get(dataclasses.replace(real_plan.key, **change))
     builder.get()
@@ -329,7 +328,7 @@ def test_a_plan_serves_its_own_gpu_and_one_for_all_serves_any(real_plan: Plan) -
 
 
 @needs_rtx
-def test_a_gpu_newer_than_the_library_gets_a_plan_for_all(tmp_path: Path) -> None:
+def test_a_gpu_newer_than_the_library_gets_a_plan_for_all() -> None:
     path = catalogue.MODELS / "matte.onnx"
     assert RTX.key(path, "fp16", gpu=GPU).compute_capability == "8.9"
     newer = dataclasses.replace(GPU, compute_capability=(13, 1))
