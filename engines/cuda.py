@@ -118,6 +118,20 @@ class Cuda:
         """Everything of a graph, in the stream."""
         self._call(self._runtime.cudaGraphLaunch, graph, self.stream)
 
+    def elapsed(self, work: Callable[[], None]) -> float:
+        """Milliseconds that the GPU spends on what ``work`` puts into the stream, by its own clock."""
+        runtime = self._runtime
+        events = [self._call(runtime.cudaEventCreate) for _ in range(2)]
+        try:
+            self._call(runtime.cudaEventRecord, events[0], self.stream)
+            work()
+            self._call(runtime.cudaEventRecord, events[1], self.stream)
+            self.wait()
+            return float(self._call(runtime.cudaEventElapsedTime, *events))
+        finally:
+            for event in events:
+                runtime.cudaEventDestroy(event)
+
     def memory(self) -> tuple[int, int]:
         """(bytes free, bytes in all) of the GPU."""
         free, total = self._call(self._runtime.cudaMemGetInfo)

@@ -34,7 +34,7 @@ class FakeRuntime:
         self.failing: dict[str, Code] = {}
         """Name of a call -> the error that it gives from now on."""
         self.blocks: dict[int, ctypes.Array] = {}
-        self.streams = 0
+        self.streams = self.events = 0
         self.graphs: dict[int, list[Callable[[], None]]] = {}
         self.launches = 0
         self.copies_outside_graphs = 0
@@ -118,6 +118,21 @@ class FakeRuntime:
 
     def cudaMemGetInfo(self):
         return self._do("cudaMemGetInfo", self.free, self.total)
+
+    def cudaEventCreate(self):
+        self.events += 1
+        return self._do("cudaEventCreate", self.events)
+
+    def cudaEventRecord(self, _event, _stream):
+        return self._do("cudaEventRecord")
+
+    def cudaEventElapsedTime(self, start, end):
+        assert (start, end) == (1, 2)
+        return self._do("cudaEventElapsedTime", 0.75)
+
+    def cudaEventDestroy(self, _event):
+        self.events -= 1
+        return (Code.cudaSuccess,)
 
     def cudaGetLastError(self):
         return (Code.cudaSuccess,)

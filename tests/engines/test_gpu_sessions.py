@@ -75,6 +75,15 @@ def test_two_hundred_draws_take_no_more_memory_than_two() -> None:
     assert (len(runtime.blocks), runtime.free) == (blocks, free)
 
 
+def test_the_gpu_s_own_clock_is_read_and_leaves_nothing_behind() -> None:
+    runtime = FakeRuntime()
+    engine = DrawingEngine(session=session(runtime), manifest=MANIFEST)
+    launches = runtime.launches
+    assert engine.gpu_ms(1) == 0.75
+    assert (runtime.launches, runtime.events) == (launches + 1, 0)
+    engine.close()
+
+
 def test_closing_gives_everything_back_and_may_be_done_twice(eleven: Inputs) -> None:
     runtime = FakeRuntime()
     opened = session(runtime)
