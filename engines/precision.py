@@ -6,7 +6,7 @@ Three zones, so that a narrow type costs nothing that shows::
     body   from the first convolution on                                                   fp16 or bf16
     tail   the last squashing function and what turns it into bytes                         fp32
 
-Instance norms compute their statistics in fp32 also within the body. A Cast stands at every border and nowhere else.
+Instance norms compute their statistics in fp32 also within the body, and so do norms that are written out. A Cast stands at every border and nowhere else.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _CONVOLUTIONS = {"Conv", "ConvTranspose"}
 _SQUASHING = {"Tanh", "Sigmoid"}
 _TAIL = {"Add", "Cast", "Clip", "Div", "Floor", "Mul", "Squeeze", "Sub", *_SQUASHING}
 _STATISTICS = {"InstanceNormalization"}
+_SUMS = {"ReduceMean", "ReduceSum"}
+"""A norm over part of a canvas (:mod:`apdgan.grouped`) is written out: sums over pixels, which fp16 would not hold."""
+_AROUND_SUMS = {"Add", "Div", "Expand", "Mul", "Reshape", "Sqrt", "Sub", *_SUMS}
 _ALWAYS_FP32 = {"Resize": {1, 2}}
 """Operator -> its inputs that the standard wants as fp32 whatever it works on (regions and scales)."""
 _FP16_MAX = 65504.0
@@ -107,9 +110,7 @@ class _Retyping:
         wide = _float_values(self._graph)
         self._types = dict.fromkeys(wide, TensorProto.FLOAT)
         for node in self._graph.node:
-            wanted = TensorProto.FLOAT if self._zones[node.name] != "body" else self._narrow
-            if node.op_type in _STATISTICS:
-                wanted = TensorProto.FLOAT
+            wanted = self._narrow if self._zones[node.name] == "body" else TensorProto.FLOAT
             for at, name in enumerate(node.input):
                 if name in wide and at not in _ALWAYS_FP32.get(node.op_type, ()):
                     node.input[at] = self._as(name, wanted)
@@ -152,7 +153,7 @@ class _Retyping:
         return narrow
 
     def _find_zones(self) -> dict[str, str]:
-        """Node name -> head, body or tail."""
+        """Node name -> head, body, statistics or tail."""
         nodes = list(self._graph.node)
         if len({node.name for node in nodes}) != len(nodes):
             raise ModelError("the graph's nodes have no names of their own; export the model again")
@@ -163,6 +164,9 @@ class _Retyping:
                 zones[node.name] = "body"
                 after |= set(node.output)
         makers = {name: node for node in nodes for name in node.output}
+        for name in _statistics(nodes, makers):
+            if zones[name] == "body":
+                zones[name] = "statistics"
         node = makers.get(self._graph.output[0].name)
         while node is not None and node.op_type in _TAIL:
             zones[node.name] = "tail"
@@ -170,6 +174,21 @@ class _Retyping:
                 return zones
             node = next((makers[name] for name in node.input if name in makers), None)
         raise ModelError("the graph does not end in a squashing function; export the model again")
+
+
+def _statistics(nodes: list[Any], makers: dict[str, Any]) -> set[str]:
+    """Names of the nodes that norms are made of: from a convolution's output to what is divided by the deviation."""
+    found = {node.name for node in nodes if node.op_type in _STATISTICS}
+    waiting = [node for node in nodes if node.op_type in _SUMS]
+    roots = {name for node in nodes if node.op_type == "Sqrt" for name in node.output}
+    waiting += [node for node in nodes if node.op_type == "Div" and roots & set(node.input)]
+    while waiting:
+        node = waiting.pop()
+        if node.name not in found:
+            found.add(node.name)
+            makers_of = (makers[name] for name in node.input if name in makers)
+            waiting += [maker for maker in makers_of if maker.op_type in _AROUND_SUMS]
+    return found
 
 
 def _float_values(graph: Any) -> set[str]:

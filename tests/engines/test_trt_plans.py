@@ -41,6 +41,8 @@ def expect_types(built: Built, path: Path, precision: str) -> None:
     graph = retyped(onnx.load(path), precision)
     assert len(heavy) == sum(node.op_type in ("Conv", "ConvTranspose") for node in graph.graph.node)
     assert {*(t for layer in heavy for t in (*layer.takes, *layer.gives))} == {NARROW[precision]}
+    sums = [layer for layer in built.layers if layer.kind == "REDUCE" and layer.gives[0] in FLOATS]
+    assert {layer.gives[0] for layer in sums if not layer.name.startswith("node_amin")} <= {"FLOAT"}
     norms = [layer for layer in built.layers if layer.kind == "NORMALIZATION"]
     assert len(norms) == sum(node.op_type == "InstanceNormalization" for node in graph.graph.node)
     assert all(set(layer.takes) == {"FLOAT"} for layer in norms)
@@ -101,6 +103,19 @@ def test_bf16_without_transposed_convolutions_is_refused_in_words(exported) -> N
         pytest.skip("the narrow presets have none")
     with pytest.raises(ModelError, match=r"cannot build this graph: .*bf16 has no transposed convolutions, use fp16"):
         build(done.path, "bf16")
+
+
+@needs_rtx
+@pytest.mark.soak
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_branches_side_by_side_become_a_plan(tmp_path: Path, exported, precision: str) -> None:
+    from engines.export import export_drawing
+
+    done = exported[1]
+    path = export_drawing(done.path.with_suffix(".safetensors"), tmp_path / "g.onnx", branches="grouped").path
+    _, built = build(path, precision)
+    expect_types(built, path, precision)
+    assert len(built.blob) > 100_000
 
 
 @needs_rtx
