@@ -299,16 +299,20 @@ def usable() -> list[str]:
     return sorted(exact, key=lambda name: name != "onnxruntime")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: measured; 2: one line says what is wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=["lite"], metavar="MODEL", help="default lite")
     parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: all that can be used here")
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), metavar="N", help="default 1 2 4 8 16")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timed draws for each size; default 3")
     parser.add_argument("--out", type=Path, help="write a dated .md, .json and .png into this folder")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: measured; 2: one line says what is wrong."""
     given = sys.argv[1:] if argv is None else list(argv)
-    args = parser.parse_args(given)
+    args = _parser().parse_args(given)
     try:
         if min(args.batches) < 1 or not args.seconds > 0:
             raise UserError("expected --batches of 1 or more and --seconds above 0")

@@ -68,15 +68,19 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: within the bounds; 1: not; 2: one line says what is wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.half", description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--photos", type=Path, required=True, metavar="DIR", help="aligned portraits")
     parser.add_argument("--precision", choices=[p for p in PRECISIONS if p != "fp32"], default="fp16")
     parser.add_argument("--most", type=int, metavar="N", help="the first N photos alone")
     parser.add_argument("--out", type=Path, help="write a dated .md and .json into this folder")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: within the bounds; 1: not; 2: one line says what is wrong."""
+    args = _parser().parse_args(argv)
     report: dict[str, Any] = {"machine": machine.describe(), "precision": args.precision, "models": {}}
     try:
         photos = [inputs for _, inputs in read_photos(args.photos)][: args.most]

@@ -6,7 +6,7 @@ Three zones, so that a narrow type costs nothing that shows::
     body   from the first convolution on                                                   fp16 or bf16
     tail   the last squashing function and what turns it into bytes                         fp32
 
-Instance norms compute their statistics in fp32 also within the body, and so do norms that are written out. A Cast stands at every border and nowhere else.
+Norms compute their statistics in fp32 also within the body. A Cast stands at every border and nowhere else.
 """
 
 from __future__ import annotations
