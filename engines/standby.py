@@ -192,12 +192,16 @@ def load_live(
     *,
     threads: int | None = None,
     log: Callable[[str], None] | None = None,
+    wait: bool = False,
 ) -> Engine:
-    """Open a drawing model for a live stream: as :func:`engines.load`, but it does not wait for a GPU's engine.
+    """Open a drawing model for a stream: as :func:`engines.load`, but it does not wait for a GPU's engine.
 
     With ``auto`` on a machine with a GPU the CPU draws until the GPU's engine is built: the model itself, or the
     default model where it is too heavy for a CPU. A GPU's engine that breaks is replaced, also one asked for by name.
 
+    Args:
+        model, backend, threads, log: as :func:`engines.load`.
+        wait: for the GPU's engine after all, as a clip must, whose every run is to be the same.
     Raises:
         UserError: as :func:`engines.load`; with ``auto`` only of the engine on the CPU.
     """
@@ -216,8 +220,10 @@ def load_live(
     def open_spare() -> Engine:
         return _load_on_cpu(spare, threads, say)
 
-    if backend != "auto":
+    if backend != "auto" or wait:
         chosen = load(path, backend, threads=threads, log=log)
+        if chosen.name.partition(" ")[0] not in GPU:
+            return chosen
         return StandbyEngine(first=chosen, manifest=chosen.manifest, spare=open_spare, say=say)
     manifest = read_manifest(path) if path.suffix == ".onnx" else None
     first = open_spare()

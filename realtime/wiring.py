@@ -58,8 +58,10 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         say(line)
     with ExitStack() as opened:
         controls = _controls(config)
-        load = engines.load_live if plan.live or plan.source.kind in LIVE_SOURCES else engines.load
-        engine = opened.enter_context(load(config.model, backend=config.engine, threads=drawing_threads(), log=say))
+        live = plan.live or plan.source.kind in LIVE_SOURCES
+        engine = opened.enter_context(
+            engines.load_live(config.model, config.engine, threads=drawing_threads(), log=say, wait=not live)
+        )
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
         stylizer = opened.enter_context(closing(_stylizer(config, plan, controls, engine, opened)))

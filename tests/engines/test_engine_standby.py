@@ -278,5 +278,19 @@ def test_an_engine_that_was_asked_for_and_breaks_is_replaced_and_said(
     assert any("broke: out of GPU memory; close" in line for line in said)
 
 
+def test_a_clip_waits_for_the_gpu_and_its_first_picture_is_drawn_there(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = Fake("tensorrt fp16", 77)
+    claim_a_gpu(monkeypatch, gpu)
+    monkeypatch.setattr("engines.standby.load", lambda *_args, **_how: gpu)
+    with load_live(tiny, wait=True) as engine:
+        assert isinstance(engine, StandbyEngine)
+        assert (draw_white(engine) == 77).all()
+    gpu.name = "openvino fp32"
+    with load_live(tiny, wait=True) as engine:
+        assert engine is gpu, "a CPU's engine needs no spare"
+
+
 def draw_white(engine):
     return engine.draw(PHOTO, BLANK_BOXES, MATTE)

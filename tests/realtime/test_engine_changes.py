@@ -40,7 +40,8 @@ class BreaksAfter:
 def test_a_gpu_that_disappears_costs_no_frame_and_is_seen_in_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     real = engines.load
 
-    def load_live(model, backend="auto", *, threads=None, log=None):
+    def load_live(model, backend="auto", *, threads=None, log=None, wait=False):
+        assert not wait, "a live stream does not wait"
         gpu = BreaksAfter(real(model, backend, threads=threads), 3)
         return StandbyEngine(
             first=gpu, manifest=gpu.manifest, spare=lambda: real(model, threads=threads, log=log), say=log
