@@ -7,14 +7,18 @@ will run the plan.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from engines.contract import SHAPES
 from engines.errors import EngineError, ModelError
 from engines.plans import PORTABLE
 
+LINES = 64
+"""Lines of the library's log that are kept."""
 Progress = Callable[[float], None]
 """Takes the share that is done, 0 to 1."""
 
@@ -90,12 +94,12 @@ def build(
         config.progress_monitor = _monitor(library, progress)
     blob = builder.build_serialized_network(network, config)
     if blob is None:
-        raise ModelError(f"{library.__name__} cannot build this graph: {log.why()}")
+        raise ModelError(f"{library.__name__} cannot build this graph: {log.heard.why()}")
     if cache is not None and keep_timing is not None:
         keep_timing(bytes(config.get_timing_cache().serialize()))
     layers = describe(network)
     del parser  # it owns what the network's weights lie in
-    return Built(blob=bytes(blob), layers=layers, warnings=tuple(log.warnings))
+    return Built(blob=bytes(blob), layers=layers, warnings=tuple(log.heard.warnings))
 
 
 def parse(library: Any, model: bytes, log: Log) -> tuple[Any, Any]:
@@ -108,11 +112,11 @@ def parse(library: Any, model: bytes, log: Log) -> tuple[Any, Any]:
     # From version 11 on, every network is strongly typed and the flag is gone.
     typed = getattr(library.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = log.builder.create_network(0 if typed is None else 1 << int(typed))
-    parser = library.OnnxParser(network, log.logger)
+    parser = library.OnnxParser(network, listen(library)[0])
     if not parser.parse(model):
         found = [parser.get_error(i) for i in range(parser.num_errors)]
         what = "; ".join(f"{e.node_operator()} {e.node_name()}: {_line(e.desc())}" for e in found[:3])
-        raise ModelError(f"{library.__name__} cannot parse this graph: {what or log.why()}")
+        raise ModelError(f"{library.__name__} cannot parse this graph: {what or log.heard.why()}")
     return network, parser
 
 
@@ -157,44 +161,66 @@ def _set_target(library: Any, config: Any, wanted: str | None) -> None:
     config.set_compute_capability(target, 0)
 
 
-class Log:
-    """What the library says, kept: its builder's last error is the reason that a user is told."""
+class Heard:
+    """The last lines that the library said since this was made."""
 
-    def __init__(self, logger: Any, builder: Any, warnings: list[str], errors: list[str]) -> None:
-        self.logger = logger
+    def __init__(self) -> None:
+        self.warnings: deque[str] = deque(maxlen=LINES)
+        self.errors: deque[str] = deque(maxlen=LINES)
+
+    def why(self) -> str:
+        """The last error: the reason that a user is told."""
+        return self.errors[-1] if self.errors else "it does not say why"
+
+
+class Log:
+    """A builder, and what the library says while it is used."""
+
+    def __init__(self, builder: Any, heard: Heard) -> None:
         self.builder = builder
-        self.warnings = warnings
-        self._errors = errors
+        self.heard = heard
 
     @classmethod
     def of(cls, library: Any) -> Log:
-        """A builder with its own log. Raises EngineError when the library does not start."""
-        logger, warnings, errors = make_logger(library)
+        """Raises EngineError when the library does not start."""
+        logger, heard = listen(library)
         try:
             builder = library.Builder(logger)
         except (TypeError, RuntimeError) as error:  # what pybind makes of a null pointer
-            reason = errors[-1] if errors else _line(str(error))
+            reason = heard.errors[-1] if heard.errors else _line(str(error))
             raise EngineError(f"{library.__name__} does not start ({reason})") from None
-        return cls(logger, builder, warnings, errors)
-
-    def why(self) -> str:
-        return self._errors[-1] if self._errors else "it does not say why"
+        return cls(builder, heard)
 
 
-def make_logger(library: Any) -> tuple[Any, list[str], list[str]]:
-    """(a logger for the library, its warnings, its errors): the lists fill as it speaks."""
-    warnings: list[str] = []
-    errors: list[str] = []
+def listen(library: Any) -> tuple[Any, Heard]:
+    """(the library's logger, what it says from now on).
+
+    A library takes one logger for the whole process, and passes over every other.
+    """
+    if library not in _LOGGERS:
+        _LOGGERS[library] = _make_logger(library)
+    logger, listeners = _LOGGERS[library]
+    heard = Heard()
+    listeners.add(heard)
+    return logger, heard
+
+
+def _make_logger(library: Any) -> tuple[Any, WeakSet[Heard]]:
+    listeners: WeakSet[Heard] = WeakSet()
     severity = library.ILogger.Severity
 
-    class Kept(library.ILogger):  # type: ignore[misc]
+    class Broadcast(library.ILogger):  # type: ignore[misc]
         def log(self, level: Any, message: str) -> None:
-            if level in (severity.ERROR, severity.INTERNAL_ERROR):
-                errors.append(_line(message))
-            elif level == severity.WARNING:
-                warnings.append(_line(message))
+            for heard in list(listeners):
+                if level in (severity.ERROR, severity.INTERNAL_ERROR):
+                    heard.errors.append(_line(message))
+                elif level == severity.WARNING:
+                    heard.warnings.append(_line(message))
 
-    return Kept(), warnings, errors
+    return Broadcast(), listeners
+
+
+_LOGGERS: WeakKeyDictionary[Any, tuple[Any, WeakSet[Heard]]] = WeakKeyDictionary()
 
 
 def _monitor(library: Any, progress: Progress) -> Any:

@@ -24,7 +24,7 @@ from engines.contract import INPUTS, OUTPUT, SHAPES
 from engines.cuda import Cuda
 from engines.errors import EngineError, EngineLostError
 from engines.manifest import Kind
-from engines.trt_builder import make_logger
+from engines.trt_builder import listen
 
 BUCKETS = (1, 2, 4, 8, 16)
 """Sizes of batch that are run; others are filled up, and larger ones run in parts."""
@@ -66,11 +66,11 @@ class TrtSession:
         self._buckets = tuple(sorted({*(b for b in BUCKETS if b < most), most}))
         self._kernels = kernels
         self._lanes: dict[int, _Lane] = {}
-        self._logger, _, self._errors = make_logger(library)
+        self._logger, self._heard = listen(library)
         self._runtime: Any = library.Runtime(self._logger)
         self._engine: Any = self._runtime.deserialize_cuda_engine(blob)
         if self._engine is None:
-            raise EngineError(f"{library.__name__} does not take this plan: {self._why()}")
+            raise EngineError(f"{library.__name__} does not take this plan: {self._heard.why()}")
         self._compiled: Any = None
         self._make_context = self._context_maker(library)
         self._lane(self._buckets[0])
@@ -105,7 +105,7 @@ class TrtSession:
                 bucket=bucket,
                 kind=self._kind,
                 capture=self._compiled is None,
-                why=self._why,
+                why=self._heard.why,
             )
         return self._lanes[bucket]
 
@@ -134,9 +134,6 @@ class TrtSession:
             part = self._kernels.with_name(f"{self._kernels.name}.part")
             part.write_bytes(bytes(self._compiled.serialize()))
             part.replace(self._kernels)
-
-    def _why(self) -> str:
-        return self._errors[-1] if self._errors else "it does not say why"
 
 
 class _Lane:

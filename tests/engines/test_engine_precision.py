@@ -91,7 +91,7 @@ def test_the_shipped_model_keeps_its_drawing_in_fp16() -> None:
 
 
 def test_kernels_kept_as_fp16_are_stored_plainly_and_nothing_widens_them() -> None:
-    model = onnx.load(catalogue.MODELS / "lite.onnx")
+    model = onnx.load(catalogue.MODELS / "thin.onnx")
     constants = {tensor.name for tensor in model.graph.initializer}
     assert any(n.op_type == "Cast" and n.input[0] in constants for n in model.graph.node), "the file has some"
     for precision in ("fp32", "fp16", "bf16"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from narrow_exports import export
 from test_engine_load import hide
+from tiny_models import MANIFEST, tiny_graph, write
 
 import engines
 from engines import EngineError, ModelError, catalogue, plans
@@ -60,7 +61,7 @@ def test_every_exported_graph_parses_with_the_types_that_were_meant(exported, pr
     log = Log.of(library)
     network, _parser = parse(library, model, log)
     expect_types(Built(blob=b"", layers=describe(network), warnings=()), path, precision)
-    assert log.warnings == []
+    assert list(log.heard.warnings) == []
     ports = {network.get_input(i).name: network.get_input(i).dtype.name for i in range(network.num_inputs)}
     assert ports == {"photo": "UINT8", "boxes": "INT32", "matte": "UINT8"}
     assert network.get_output(0).dtype.name == "UINT8"
@@ -134,6 +135,20 @@ def test_every_preset_at_its_full_width_becomes_a_plan(
     assert (key.compute_capability, key.batch, key.tf32) == (capability, 8, False)
     size = {"lite": 2e6, "studio": 6e6, "paper": 1e8}[preset]
     assert len(built.blob) > size
+
+
+@needs_rtx
+def test_a_graph_that_cannot_be_parsed_names_its_node_also_while_another_is_built(tmp_path: Path) -> None:
+    library = RTX.library()
+    other = Log.of(library)
+    model = tiny_graph("drawing")
+    model.graph.node[2].op_type = "Convolute"
+    path = write(tmp_path / "odd.onnx", model, MANIFEST)
+    with pytest.raises(ModelError, match=r"odd\.onnx: .* cannot parse this graph: .*Convolute") as caught:
+        build(path, "fp32")
+    assert "\n" not in str(caught.value)
+    assert [line for line in other.heard.errors if "Convolute" in line] or not other.heard.errors
+    assert "does not say why" not in str(caught.value)
 
 
 @needs_rtx
