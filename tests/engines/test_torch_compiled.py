@@ -82,6 +82,7 @@ def test_what_torch_raises_is_told_as_lost_in_one_line(five: Inputs, error: Exce
 
 
 @pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a C++ compiler")
 def test_inductor_draws_what_eager_draws(five: Inputs) -> None:
     generator = make_generator("lite", "batch", 4)
