@@ -6,7 +6,7 @@ VENV_DEV ?= .venv-dev
 # The console log of one environment must not depend on another one that happens to be active.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: setup setup-dev run test soak check doctor format clean
+.PHONY: setup setup-dev run test soak check doctor format gpu-check clean
 
 setup:  ## what a user runs: the live program and WebRTC, no torch
 	@$(PYTHON) tools/setup.py --venv "$(VENV)" --extras webrtc
@@ -34,6 +34,9 @@ endif
 
 soak: setup-dev
 	"$(VENV_DEV)/bin/python" -m pytest -m soak
+
+gpu-check:  ## what this machine's NVIDIA GPU shows, under nine minutes; installs nothing, PYTHON is used as it is
+	@"$(PYTHON)" -m benchmarks.gpu_check $(ARGS)
 
 check: setup-dev
 	"$(VENV_DEV)/bin/python" -m ruff check .

@@ -47,12 +47,11 @@ class HierarchicalGenerator(nn.Module):
         net = self._modules
         person = fg.to(photo.dtype)
         seen = photo * person + (1 - person) if self.config.matted else photo
-        raw = {region.name: net[region.name](cut(seen, boxes, region)) for region in PARTS}  # type: ignore[misc]
+        raw = self.draw_parts(seen, boxes)
 
         light = photo / 2 + 0.5  # masked out is black
         inside, outside = outside_parts(boxes, photo) * person, 1 - person
-        raw[FOREGROUND] = net[FOREGROUND](light * inside * 2 - 1)  # type: ignore[misc]
-        raw[BACKGROUND] = net[BACKGROUND](light * outside * 2 - 1)  # type: ignore[misc]
+        raw |= self.draw_areas(light * inside * 2 - 1, light * outside * 2 - 1)
 
         local_map = torch.minimum(self.masked(raw[FOREGROUND], inside), self.masked(raw[BACKGROUND], outside))
         for region in PARTS:
@@ -61,6 +60,19 @@ class HierarchicalGenerator(nn.Module):
         global_ = net["G"](seen)  # type: ignore[misc]
         fused = self.GCombine(torch.cat([global_, local_map], 1))
         return GeneratorOutput(fused, global_, local_map, raw)
+
+    def draw_parts(self, seen: Tensor, boxes: Tensor) -> dict[str, Tensor]:
+        """What each part's network draws of its box. seen (B, 3, 512, 512) -> name: (B, 1, height, width)."""
+        net = self._modules
+        return {region.name: net[region.name](cut(seen, boxes, region)) for region in PARTS}  # type: ignore[misc]
+
+    def draw_areas(self, foreground: Tensor, background: Tensor) -> dict[str, Tensor]:
+        """What is drawn of both areas. Each (B, 3, 512, 512), black outside its area -> name: (B, 1, 512, 512)."""
+        net = self._modules
+        return {
+            FOREGROUND: net[FOREGROUND](foreground),  # type: ignore[misc]
+            BACKGROUND: net[BACKGROUND](background),  # type: ignore[misc]
+        }
 
     def sharpen(
         self, gain: float = 1.0, lighten: float = 0.0, *, crest: float | None = None, knee: float | None = None

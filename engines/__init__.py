@@ -14,22 +14,26 @@ from __future__ import annotations
 from engines.catalogue import MODELS, ModelInfo, list_models
 from engines.choose import BACKENDS, available, engine_names, load, load_matte
 from engines.contract import Engine, MatteEngine
-from engines.errors import EngineError, ModelError, UserError
+from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.manifest import Manifest
+from engines.standby import StandbyEngine, load_live
 
 __all__ = [
     "BACKENDS",
     "MODELS",
     "Engine",
     "EngineError",
+    "EngineLostError",
     "Manifest",
     "MatteEngine",
     "ModelError",
     "ModelInfo",
+    "StandbyEngine",
     "UserError",
     "available",
     "engine_names",
     "list_models",
     "load",
+    "load_live",
     "load_matte",
 ]

@@ -161,8 +161,15 @@ class Seat:
 
     def __init__(self, *, batcher: Batcher) -> None:
         self._batcher: Batcher | None = batcher
-        self.name = batcher.engine.name
-        self.device = batcher.engine.device
+        self._engine = batcher.engine
+
+    @property
+    def name(self) -> str:
+        return self._engine.name
+
+    @property
+    def device(self) -> str:
+        return self._engine.device
 
     @property
     def manifest(self) -> Manifest:

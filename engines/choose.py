@@ -11,18 +11,34 @@ from typing import Any, cast
 from engines.catalogue import find
 from engines.contract import DrawingEngine, Engine, MatteEngine, MattingEngine, warm_up
 from engines.errors import EngineError, ModelError
+from engines.gpu import idle_card, no_gpu
 from engines.manifest import Kind, Manifest, read_manifest
 
-BACKENDS = ("openvino", "onnxruntime", "torch")
+CPU = ("openvino", "onnxruntime", "torch")
 """The order that ``auto`` follows: OpenVINO is the faster on every CPU measured, torch is there for checkpoints."""
+GPU = ("tensorrt", "tensorrt_rtx", "torch_tensorrt", "inductor")
+"""Drawing models on an NVIDIA GPU: ``auto`` asks these first where there is one. The last two compile torch."""
+BACKENDS = (*CPU, *GPU)
 
 Log = Callable[[str], None]
 
-_MODULES = {"openvino": "ov", "onnxruntime": "ort", "torch": "pytorch"}
+_MODULES = {
+    "openvino": "ov",
+    "onnxruntime": "ort",
+    "torch": "pytorch",
+    "tensorrt": "trt",
+    "tensorrt_rtx": "trt",
+    "torch_tensorrt": "pytorch",
+    "inductor": "pytorch",
+}
 _ADVICE = {
     "openvino": "it needs an export (python -m engines.export)",
     "onnxruntime": "it needs an export (python -m engines.export)",
     "torch": "it needs a checkpoint",
+    "tensorrt": "it needs an export (python -m engines.export) or a plan (python -m engines.build)",
+    "tensorrt_rtx": "it needs an export (python -m engines.export) or a plan (python -m engines.build)",
+    "torch_tensorrt": "it needs a checkpoint, or an export with its checkpoint beside it",
+    "inductor": "it needs a checkpoint, or an export with its checkpoint beside it",
 }
 
 
@@ -54,6 +70,20 @@ def load(model: str | Path, backend: str = "auto", *, threads: int | None = None
         ValueError: fewer than one thread.
     """
     return cast(Engine, _open(model, backend, kind="drawing", threads=threads, log=log))
+
+
+def auto_order(kind: Kind = "drawing") -> tuple[tuple[str, ...], str]:
+    """(the backends that ``auto`` tries, in order; why the GPU's are not among them where that needs saying).
+
+    Mattes stay on the CPU: they are found in another thread, in the time that the GPU draws.
+    """
+    if kind != "drawing":
+        return CPU, ""
+    reason = no_gpu()
+    if reason is None:
+        return (*GPU, *CPU), ""
+    card = idle_card()
+    return CPU, f"the {card} passed over: {reason}" if card else ""
 
 
 def load_matte(
@@ -98,9 +128,10 @@ def _open(
         reference = load_reference(_checkpoint_beside(path), path, threads=threads)
         say(f"engine: {reference.name} on {reference.device}, model {path.name} (asked for torch; its checkpoint)")
         return cast(DrawingEngine, reference)
-    passed: list[str] = []
+    order, idle = ((wanted,), "") if wanted else auto_order(kind)
+    passed: list[str] = [idle] if idle else []
     failures: list[EngineError | ModelError] = []
-    for name in (wanted,) if wanted else BACKENDS:
+    for name in order:
         try:
             engine, note = _start(name, path, precision, kind=kind, manifest=manifest, threads=threads)
         except (EngineError, ModelError) as error:
@@ -162,4 +193,6 @@ def _checkpoint_beside(path: Path) -> Path:
 
 
 def _module(name: str) -> Any:
-    return importlib.import_module(f"engines.backends.{_MODULES[name]}")
+    """The module of a backend, or its part of one that serves several."""
+    module = importlib.import_module(f"engines.backends.{_MODULES[name]}")
+    return getattr(module, "VARIANTS", {}).get(name, module)

@@ -101,6 +101,11 @@ class _Opened:
             raise ValueError(f"engine {self.name!r} is closed; load it again")
         return self._session.run(arrays)
 
+    def gpu_ms(self, batch: int) -> float | None:
+        """Milliseconds of one run by the GPU's own clock, of a size that has been drawn; None where there is no GPU."""
+        timer = getattr(self._session, "gpu_ms", None)
+        return None if timer is None else timer(batch)
+
     def close(self) -> None:
         if self._session is not None:
             self._session.close()

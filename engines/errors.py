@@ -4,6 +4,7 @@
 
     UserError (ValueError)          one clear line: what, what was expected, what to do
       EngineError                   no such engine, not installed, device missing
+        EngineLostError                  it broke while it drew: out of memory, the GPU is gone; another may go on
       ModelError                    a model file is missing, corrupt or of another kind
       (realtime.core adds)
       SourceError                   a camera, clip, picture or URL that cannot be opened or read
@@ -22,6 +23,10 @@ class UserError(ValueError):
 
 class EngineError(UserError):
     """An engine was asked for that does not exist, is not installed, or has no device."""
+
+
+class EngineLostError(EngineError):
+    """An engine broke while it drew and will not draw again; the picture at hand may be drawn by another."""
 
 
 class ModelError(UserError):

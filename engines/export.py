@@ -14,7 +14,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from engines import runs
 from engines.card import Facts, write_card
@@ -22,7 +22,7 @@ from engines.catalogue import DEFAULT, MODELS, NEEDED
 from engines.errors import ModelError, UserError
 from engines.manifest import Kind, Weights, says_non_commercial
 from engines.tracing import Exported, check_place, need_libraries, write_graph
-from engines.weights import halved, weights_sha256
+from engines.weights import folded, halved, weights_sha256
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +42,7 @@ def export_drawing(
     knee: float | None = None,
     gain: float = 1.0,
     lighten: float = 0.0,
+    branches: Literal["single", "grouped"] = "single",
 ) -> Exported:
     """Export a generator with everything around it: photo, boxes, matte -> drawing.
 
@@ -56,6 +57,7 @@ def export_drawing(
             with.
         gain, lighten: steepness of a narrow preset's last step, and how far it leans to paper
             (:meth:`apdgan.generator.HierarchicalGenerator.sharpen`).
+        branches: ``grouped`` writes them side by side, for GPUs (:mod:`apdgan.grouped`).
     Raises:
         EngineError: torch, onnx or onnxruntime is not installed.
         ModelError: the checkpoint cannot be used, the licence allows more than the data does, or the graph does not
@@ -64,6 +66,7 @@ def export_drawing(
     need_libraries()
     from apdgan import checkpoint as files
     from apdgan.drawer import PortraitDrawer
+    from apdgan.grouped import with_branches
 
     check_place(out)
     try:
@@ -83,12 +86,15 @@ def export_drawing(
         raise ModelError(f"{out}: the default model must be free to use, and this one is not; give it another name")
     config = generator.config
     drawn = halved(generator) if weights == "fp16" else generator
+    digest = weights_sha256(drawn.state_dict())
+    if branches == "grouped":
+        drawn = with_branches(drawn if weights == "fp16" else folded(drawn), branches)
     return write_graph(
         PortraitDrawer(drawn),
         out,
         kind="drawing",
         identity={"family": "apdrawinggan", "preset": config.family, "width": config.width, "norm": config.norm}
-        | {"weights_sha256": weights_sha256(drawn.state_dict())},
+        | {"weights_sha256": digest},
         words=words,
         weights=weights,
     )
@@ -163,6 +169,7 @@ def export_run(args: argparse.Namespace, command: str) -> tuple[Exported, list[s
             knee=args.knee,
             gain=args.gain,
             lighten=args.lighten,
+            branches=args.branches,
         )
     said = [f"{path}: not found, so its licence was not looked at" for path in run.upstream() if not path.exists()]
     if not args.card:
@@ -248,6 +255,12 @@ def _parser() -> argparse.ArgumentParser:
         "--gain", type=float, default=1.0, help="of studio, lite: more makes grey black or white; default 1"
     )
     parser.add_argument("--lighten", type=float, default=0.0, help="of studio, lite: more leaves less ink; default 0")
+    parser.add_argument(
+        "--branches",
+        choices=("single", "grouped"),
+        default="single",
+        help="grouped: side by side, for GPUs; docs/gpu.md",
+    )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="for the card, or none; default: the newest sample")
     parser.add_argument("--no-card", dest="card", action="store_false", help="write the model file alone")
     parser.add_argument("--kind", choices=get_args(Kind), default="drawing", help="default drawing")

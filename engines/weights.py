@@ -55,22 +55,29 @@ def halved(module: M) -> M:
         ModelError: a weight is beyond what fp16 can hold.
     """
     import torch
-    from torch import nn
 
-    folded = copy.deepcopy(module).eval()
-    for sequence in [part for part in folded.modules() if isinstance(part, nn.Sequential)]:
-        for i, (first, second) in enumerate(pairwise(list(sequence))):
-            if isinstance(first, nn.Conv2d | nn.ConvTranspose2d) and isinstance(second, nn.BatchNorm2d):
-                _fold(first, second)
-                sequence[i + 1] = nn.Identity()
+    halves = folded(module)
     with torch.no_grad():
-        for name, weight in folded.named_parameters():
+        for name, weight in halves.named_parameters():
             if weight.ndim < 2:
                 continue
             if float(weight.abs().max()) > _FP16_MAX:
                 raise ModelError(f"weights: {name} is beyond what fp16 can hold; export with --weights fp32")
             weight.copy_(weight.half().float())
-    return folded
+    return halves
+
+
+def folded(module: M) -> M:
+    """A copy with every batch norm folded into the convolution before it, in float64; otherwise as :func:`halved`."""
+    from torch import nn
+
+    copied = copy.deepcopy(module).eval()
+    for sequence in [part for part in copied.modules() if isinstance(part, nn.Sequential)]:
+        for i, (first, second) in enumerate(pairwise(list(sequence))):
+            if isinstance(first, nn.Conv2d | nn.ConvTranspose2d) and isinstance(second, nn.BatchNorm2d):
+                _fold(first, second)
+                sequence[i + 1] = nn.Identity()
+    return copied
 
 
 def _fold(conv: nn.Conv2d | nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 
 from realtime.core import Frame
 
+CHANGES = 16
+"""Changes of engine kept."""
 SAMPLES = 8192
 """Values kept for each percentile: a uniform sample of the whole run, however long it is."""
 
@@ -51,6 +53,7 @@ class Stats:
     def __init__(self, *, engine: str = "", device: str = "") -> None:
         self.engine = engine
         self.device = device
+        self._changes: deque[dict[str, str]] = deque(maxlen=CHANGES)
         self._lock = threading.Lock()
         self._frames_in = 0
         self._frames_out = 0
@@ -70,6 +73,12 @@ class Stats:
     def frames_out(self) -> int:
         with self._lock:
             return self._frames_out
+
+    def switched(self, engine: str, device: str, why: str) -> None:
+        """Another engine draws from now on."""
+        with self._lock:
+            self.engine, self.device = engine, device
+            self._changes.append({"engine": engine, "device": device, "why": why})
 
     def captured(self) -> None:
         """One frame was taken from the source."""
@@ -138,6 +147,7 @@ class Stats:
 
         ``fps`` is (frames_out - 1) / (last - first delivery); ``faces`` the most drawn in one frame; ``in_flight``
         what was captured and neither delivered nor overtaken (frames on their way when a live stream was ended);
+        ``engine_changes`` the last changes of engine, with the reason;
         ``carried`` the frames of a live stream that were drawn by older landmarks, and ``tracking_delay_ms`` by how
         much older, over all of its frames.
         """
@@ -156,6 +166,7 @@ class Stats:
                 "stages_ms": {name: values.percentiles() for name, values in self._stages.items()},
                 "engine": self.engine,
                 "device": self.device,
+                "engine_changes": list(self._changes),
                 "faces": self._faces_most,
                 "frames_with_face": self._frames_with_face,
                 "rss_mb": round(peak_rss_mb(), 1),
@@ -169,6 +180,8 @@ class Stats:
             f"engine   {d['engine']} on {d['device']}   faces {d['faces']}   memory {d['rss_mb']:.0f} MB (peak)",
             f"{'ms':<9}{'p50':>8}{'p95':>8}{'p99':>8}",
         ]
+        for change in d["engine_changes"]:
+            lines.insert(2, f"engine changed to {change['engine']} on {change['device']}: {change['why']}")
         if d["carried"]:
             lines.insert(
                 1, f"tracking was late in {d['carried']} frames: by {d['tracking_delay_ms']['p95']:.0f} ms (p95)"

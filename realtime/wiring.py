@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from realtime.webrtc.server import Server
 
 LIVE_FPS = 30.0
+LIVE_SOURCES = ("camera", "url")
 CAMERA_SIZE = (1280, 720)
 MATTE_MODEL = "matte"
 SHEET_PICTURES = 8
@@ -57,8 +58,9 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         say(line)
     with ExitStack() as opened:
         controls = _controls(config)
+        live = plan.live or plan.source.kind in LIVE_SOURCES
         engine = opened.enter_context(
-            engines.load(config.model, backend=config.engine, threads=drawing_threads(), log=say)
+            engines.load_live(config.model, config.engine, threads=drawing_threads(), log=say, wait=not live)
         )
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
@@ -72,6 +74,8 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
             for choice in plan.sinks
         ]
         stats = Stats(engine=engine.name, device=engine.device)
+        if isinstance(engine, engines.StandbyEngine):
+            engine.watch(lambda name, device, why: _switched(stats, controls, name, device, why))
         progress = ProgressLine(status=stats.recent, total=_total(config, plan, info))
         stream = Stream(
             source=source,
@@ -299,6 +303,12 @@ def open_sink(choice: choose.SinkChoice, *, config: StreamConfig, info: SourceIn
             from realtime.sinks.svg_file import SvgFileSink
 
             return SvgFileSink(path=Path(choice.value))
+
+
+def _switched(stats: Stats, controls: Controls, name: str, device: str, why: str) -> None:
+    """A change of engine is seen in the figures and on the overlay."""
+    stats.switched(name, device, why)
+    controls.report(message=f"engine: now {name} ({why})")
 
 
 def _named_now(what: str, suffix: str) -> Path:

@@ -69,3 +69,19 @@ def test_what_is_linked_is_there() -> None:
         for head in re.findall(r"^#+ (.*)$", GUIDE, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([^)]+)\)", GUIDE)) <= heads
+
+
+def test_every_command_of_the_gpu_guide_is_understood() -> None:
+    guide = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    lines = [line for kind, text in FENCE.findall(guide) if not kind for line in text.splitlines()]
+    modules = [shlex.split(line) for line in lines if line.startswith("python -m ")]
+    assert len(modules) >= 5
+    for words in modules:
+        import_module(words[2])._parser().parse_args(words[3:])
+    from realtime.config import parse
+
+    for line in re.findall(r"^python run_stream.py (.*?) *(?:#.*)?$", guide, re.MULTILINE):
+        parse(shlex.split(line))
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", guide) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []

@@ -1,7 +1,12 @@
-"""torch itself, eager fp32 on the CPU: runs checkpoints, and is the reference for every exported graph."""
+"""torch itself: eager fp32 on the CPU, the reference for every exported graph; and compiled for an NVIDIA GPU.
+
+Two ways to compile the same module: ``inductor``, which needs nothing but torch and runs in CUDA graphs, and
+``torch_tensorrt``. Both draw from a checkpoint, or from an export whose checkpoint lies beside it.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +16,9 @@ from numpy.typing import NDArray
 
 from engines.contract import usable_threads
 from engines.errors import EngineError, ModelError
-from engines.manifest import Kind, Manifest
+from engines.gpu import find_gpu, no_gpu
+from engines.manifest import Kind, Manifest, read_manifest
+from engines.torch_session import CompiledSession
 from engines.weights import halved, weights_sha256
 
 PRECISIONS = ("fp32",)
@@ -69,13 +76,7 @@ def open_reference(path: Path, *, model: Path, manifest: Manifest, threads: int 
         EngineError: torch is not installed.
         ModelError: as :func:`open_session`, or the checkpoint's weights are not those of the model.
     """
-    generator, known = _read(path)
-    digest = known.weights_sha256
-    if manifest.weights == "fp16":
-        generator = halved(generator)
-        digest = weights_sha256(generator.state_dict())
-    if digest != manifest.weights_sha256:
-        raise ModelError(f"model {path}: expected the weights that {model.name} was exported from, got others")
+    generator = _exported(path, model, manifest)
     return TorchSession(generator=generator, precision="fp32", threads=usable_threads(threads))
 
 
@@ -102,6 +103,80 @@ class TorchSession:
 
     def close(self) -> None:
         self._drawer = None
+
+
+class Compiled:
+    """What :mod:`engines.backends` asks of a backend, for torch compiled one way."""
+
+    PRECISIONS = ("fp16", "fp32", "bf16")
+
+    def __init__(self, name: str, *, needs: tuple[str, ...], install: str) -> None:
+        self.name = name
+        self._needs = needs
+        self._install = install
+
+    def reads(self, path: Path) -> bool:
+        return reads(path) or (path.suffix == ".onnx" and path.with_suffix(".safetensors").is_file())
+
+    def probe(self) -> str | None:
+        """None, or why it cannot draw here and what to do."""
+        if reason := probe() or no_gpu():
+            return reason
+        import torch
+
+        if not torch.cuda.is_available():
+            return f"this torch ({torch.__version__}) cannot use the GPU; {INSTALL}, a build with CUDA"
+        for library in self._needs:
+            try:
+                importlib.import_module(library)
+            except ModuleNotFoundError as error:
+                return f"{error.name} is not installed; {self._install}"
+            except Exception as error:  # beside another torch than its own it raises anything
+                return f"{library} is installed but does not import ({_line(error)}); {self._install}"
+        return None
+
+    def choose(self, _manifest: Manifest) -> tuple[str, str]:
+        """Precision, and why (empty: nothing to say)."""
+        return "fp16", ""
+
+    def describe(self, path: Path) -> Manifest:
+        """Manifest of a checkpoint; errors as :func:`describe`."""
+        return describe(path)
+
+    def open_session(self, path: Path, *, kind: Kind, precision: str, threads: int | None) -> CompiledSession:
+        """Open and compile a checkpoint, or the one beside an export.
+
+        Raises:
+            EngineError: as :meth:`probe` tells, or a matte network is asked for.
+            ModelError: as :func:`open_reference`.
+        """
+        del threads  # the GPU has its own
+        if kind != "drawing":
+            raise EngineError(f"engine {self.name}: draws portraits only; find the matte with openvino or onnxruntime")
+        gpu = find_gpu()
+        if path.suffix == ".onnx":
+            generator = _exported(path.with_suffix(".safetensors"), path, read_manifest(path))
+        else:
+            generator = _read(path)[0]
+        return CompiledSession(
+            generator=generator, how=self.name, precision=precision, device="cuda", device_name=gpu.name
+        )
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _exported(path: Path, model: Path, manifest: Manifest) -> Any:
+    """The generator that ``model`` was exported from, with the weights as that file holds them; errors as above."""
+    generator, known = _read(path)
+    digest = known.weights_sha256
+    if manifest.weights == "fp16":
+        generator = halved(generator)
+        digest = weights_sha256(generator.state_dict())
+    if digest != manifest.weights_sha256:
+        raise ModelError(f"model {path}: expected the weights that {model.name} was exported from, got others")
+    return generator
 
 
 def _own(array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -135,3 +210,10 @@ def _read(path: Path) -> tuple[Any, Manifest]:
         data=extra.get("data", "not stated"),
         version=extra.get("version", "1"),
     )
+
+
+VARIANTS = {
+    "inductor": Compiled("inductor", needs=("triton",), install="pip install triton"),
+    "torch_tensorrt": Compiled("torch_tensorrt", needs=("torch_tensorrt",), install="pip install torch-tensorrt"),
+}
+"""Backend name -> what :mod:`engines.choose` calls; ``torch`` is this module itself."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from narrow_exports import make_generator
 from tiny_models import MANIFEST, Inputs, draw, part, tiny_graph, write
 
 import engines
@@ -17,35 +18,11 @@ torch = pytest.importorskip("torch", reason="exporting needs torch, a package fo
 onnx = pytest.importorskip("onnx", reason="exporting needs onnx, a package for developers")
 
 from apdgan.checkpoint import save  # noqa: E402
-from apdgan.config import preset  # noqa: E402
 from apdgan.cost import generator_gmac  # noqa: E402
 from apdgan.drawer import PortraitDrawer  # noqa: E402
-from apdgan.generator import HierarchicalGenerator  # noqa: E402
 from apdgan.matte import MatteNet  # noqa: E402
 from engines.backends import ort  # noqa: E402
 from engines.export import export_drawing, export_matte_checkpoint, main  # noqa: E402
-
-CASES = [("lite", "batch", 8), ("lite", "instance", 8), ("paper", "batch", 4), ("paper", "instance", 4)]
-
-
-def make_generator(name: str, norm: str, width: int) -> HierarchicalGenerator:
-    """Random weights and running statistics that leave ink and paper in the drawing."""
-    torch.manual_seed(5)
-    generator = HierarchicalGenerator(preset(name, norm=norm, width=width))
-    for module in generator.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.05, 0.5)
-    return generator.eval()
-
-
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(map(str, case)))
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("export")
-    generator = make_generator(*request.param)
-    save(folder / "net.safetensors", generator, {"style": "noise", "licence": "Apache-2.0", "data": "none"})
-    done = export_drawing(folder / "net.safetensors", folder / "net.onnx", stated={"version": "3"})
-    return generator, done
 
 
 def test_every_engine_draws_what_the_network_draws(exported, five: Inputs) -> None:
@@ -209,3 +186,22 @@ def test_a_graph_that_draws_otherwise_is_not_written(tmp_path: Path, monkeypatch
     with pytest.raises(ModelError, match=r"not written: the exported graph is .* grey levels off"):
         export_drawing(tmp_path / "net.safetensors", tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
+
+
+def test_branches_side_by_side_are_another_graph_of_the_same_drawing(exported, tmp_path: Path, five: Inputs) -> None:
+    _, done = exported
+    if (done.manifest.preset, done.manifest.norm) != ("paper", "batch"):
+        pytest.skip("one export here; make soak builds plans of them all")
+    out = tmp_path / "grouped.onnx"
+    grouped = export_drawing(done.path.with_suffix(".safetensors"), out, branches="grouped")
+    assert grouped.manifest.weights_sha256 == done.manifest.weights_sha256
+    groups = {
+        attribute.i
+        for node in onnx.load(out).graph.node
+        for attribute in node.attribute
+        if node.op_type in ("Conv", "ConvTranspose") and attribute.name == "group"
+    }
+    assert groups == {1, 2, 4}
+    one = part(five, 0, 1)
+    with engines.load(out, "openvino-fp32") as other, engines.load(done.path, "openvino-fp32") as plain:
+        assert np.abs(draw(other, one).astype(int) - draw(plain, one)).max() <= 1

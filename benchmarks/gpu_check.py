@@ -1,0 +1,219 @@
+"""What an NVIDIA GPU shows of this program, in one command and under nine minutes.
+
+    make gpu-check PYTHON=python3
+
+It installs nothing: every engine that this interpreter can run is tried, the others are named with the reason. In
+order, each with its share of the time: the drawing against the reference, in every precision; time by batch, model and
+engine; a live stream's pace, a portrait every 33 ms, where a GPU clocks down between two; ten thousand draws and what
+memory grew by. A dated .md, .json and .png go to ``--out``. Exit code 1: a drawing was outside its bounds, or memory
+grew; figures that fall short of the targets are said, and fail nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import engines
+from benchmarks import engine as timing
+from engines.catalogue import find
+from engines.choose import GPU
+from engines.errors import EngineError, UserError
+from engines.gpu import no_gpu
+from engines.samples import synthetic
+from engines.trial import verify
+
+BUDGET_S = 480.0
+"""After this long no new measurement is begun."""
+PACE_S, PACED_SECONDS = 1 / 30, 8.0
+DRAWS, GROWTH_MB = 10_000, 16.0
+DRAWS_SECONDS = 60.0
+PHOTOS = 4
+TARGETS = {
+    "paper, TensorRT fp16, batch 1": ("tensorrt fp16", 1, "ms_p50", 1.0),
+    "paper, compiled fp16, batch 1": ("inductor fp16", 1, "ms_p50", 1.3),
+    "paper, faces a second, batch 16": ("tensorrt fp16", 16, "faces_per_s", 1500.0),
+}
+"""On an H100: (engine, batch, figure, bound)."""
+
+
+class Clock:
+    def __init__(self, budget_s: float) -> None:
+        self._until = time.monotonic() + budget_s
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+
+def check(models: Sequence[Path], backends: Sequence[str], *, clock: Clock, seconds: float) -> dict[str, Any]:
+    """Everything, as a report for :func:`benchmarks.engine.table`, with ``parity``, ``paced`` and ``draws``."""
+    report = timing.run([], [], [], seconds)
+    report |= {"parity": {}, "paced": [], "draws": [], "failed": []}
+    for model in models:
+        photos = [synthetic("drawing", 1, seed=seed) for seed in range(PHOTOS)]
+        if clock.left == 0:
+            report["passed_over"][f"{model.stem}, parity"] = "out of time"
+            continue
+        try:
+            found = verify(model, photos, backends=backends)
+        except EngineError as error:
+            report["passed_over"][f"{model.stem}, parity"] = str(error)
+            continue
+        report["parity"][model.stem] = found.table()
+        report["failed"] += [f"{model.stem}: {name} draws otherwise" for name in found.failures(promised=True)]
+        report["passed_over"] |= {f"{model.stem}, {name}": why for name, why in found.passed_over.items()}
+        say(found.table())
+    for model in models:
+        for backend in backends:
+            if f"{model.stem}, {backend}" in report["passed_over"]:
+                continue
+            if clock.left == 0:
+                report["passed_over"][f"{model.stem}, {backend}, time"] = "out of time"
+                continue
+            one = timing.run([str(model)], [backend], timing.BATCHES, seconds)
+            report["rows"] += one["rows"]
+            report["models"] |= one["models"]
+            report["peaks_tmac"] |= one["peaks_tmac"]
+            report["passed_over"] |= one["passed_over"]
+    for model in models:
+        for backend in [name for name in backends if name.endswith("fp16")] or list(backends)[:1]:
+            key = f"{model.stem}, {backend}"
+            if key in report["passed_over"] or clock.left == 0:
+                continue
+            with engines.load(model, backend, log=lambda _line: None) as opened:
+                report["paced"].append({"what": key, **paced(opened, PACED_SECONDS)})
+                grown = endurance(opened, DRAWS, min(DRAWS_SECONDS, clock.left))
+            report["draws"].append({"what": key, **grown})
+            if grown["gpu_mb"] is not None and grown["gpu_mb"] > GROWTH_MB:
+                report["failed"].append(f"{key}: {grown['gpu_mb']:.0f} MB of GPU memory went in {grown['draws']} draws")
+    return report
+
+
+def paced(engine: engines.Engine, seconds: float) -> dict[str, float]:
+    """A portrait every 33 ms, as a live stream brings them: ms that each waits for its drawing."""
+    inputs = synthetic("drawing", 1)
+    arrays: list[Any] = [inputs[name] for name in ("photo", "boxes", "matte")]
+    engine.draw(*arrays)
+    times, due = [], time.perf_counter()
+    for _ in range(round(seconds / PACE_S)):
+        due += PACE_S
+        time.sleep(max(0.0, due - time.perf_counter()))
+        start = time.perf_counter()
+        engine.draw(*arrays)
+        times.append((time.perf_counter() - start) * 1e3)
+    p50, p95, p99 = np.percentile(times, [50, 95, 99])
+    return {"ms_p50": round(float(p50), 3), "ms_p95": round(float(p95), 3), "ms_p99": round(float(p99), 3)}
+
+
+def endurance(engine: engines.Engine, draws: int, seconds: float) -> dict[str, Any]:
+    """Up to ``draws`` draws of batches of 1, 2 and 3, and the MB of GPU memory that went meanwhile (None: not told)."""
+    batches: list[list[Any]] = [
+        [synthetic("drawing", n)[name] for name in ("photo", "boxes", "matte")] for n in (1, 2, 3)
+    ]
+    for arrays in batches:
+        engine.draw(*arrays)
+    before, until, done = timing._gpu_memory(), time.monotonic() + seconds, 0
+    while done < draws and time.monotonic() < until:
+        engine.draw(*batches[done % 3])
+        done += 1
+    return {"draws": done, "gpu_mb": timing._taken(before)}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Markdown: what :mod:`benchmarks.engine` tells, and the rest."""
+    lines = [timing.table(report), "## The same drawing", ""]
+    for model, text in report["parity"].items():
+        lines += [f"{model}:", "", "```", text, "```", ""]
+    lines += ["## A portrait every 33 ms", "", "| | ms p50 | p95 | p99 |", "|---|---|---|---|"]
+    lines += [f"| {row['what']} | {row['ms_p50']} | {row['ms_p95']} | {row['ms_p99']} |" for row in report["paced"]]
+    lines += ["", "## Draws in a row", "", "| | draws | MB of GPU memory that went |", "|---|---|---|"]
+    lines += [f"| {row['what']} | {row['draws']} | {row['gpu_mb']} |" for row in report["draws"]]
+    lines += ["", "## Targets, of an H100", ""]
+    lines += [f"- {line}" for line in targets(report)]
+    lines += ["", "## Failed", "", *(f"- {line}" for line in report["failed"] or ["nothing"])]
+    return "\n".join(lines) + "\n"
+
+
+def targets(report: dict[str, Any]) -> list[str]:
+    """One line for each target: the figure, and whether it is met."""
+    lines = []
+    for what, (name, batch, figure, bound) in TARGETS.items():
+        found = [
+            row[figure]
+            for row in report["rows"]
+            if row["engine"] == name
+            and row["batch"] == batch
+            and figure in row
+            and report["models"][row["model"]]["preset"] == "paper"
+        ]
+        if not found:
+            lines.append(f"{what}: not measured")
+            continue
+        value = min(found) if figure.startswith("ms") else max(found)
+        met = value <= bound if figure.startswith("ms") else value >= bound
+        lines.append(f"{what}: {value:g}, target {bound:g}: {'met' if met else 'MISSED'}")
+    return lines
+
+
+def paper(folder: Path) -> Path | None:
+    """The paper's networks at full width with random weights, which take as long as trained ones. None: not here."""
+    try:
+        import torch
+
+        from apdgan.checkpoint import save
+        from apdgan.config import preset
+        from apdgan.generator import HierarchicalGenerator
+        from engines.export import export_drawing
+
+        torch.manual_seed(0)
+        save(folder / "paper.safetensors", HierarchicalGenerator(preset("paper")).eval())
+        return export_drawing(folder / "paper.safetensors", folder / "paper.onnx").path
+    except (ImportError, UserError) as error:
+        say(f"paper: passed over: {error}")
+        return None
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: all as it should be; 1: it is not; 2: there is no GPU, or one line says what is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the report; default out")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, metavar="S", help=f"seconds; default {BUDGET_S:g}")
+    parser.add_argument("--models", nargs="+", default=["lite", "studio", "paper"], metavar="MODEL")
+    parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: the GPU's that can be used")
+    args = parser.parse_args(argv)
+    if args.backends is None and (reason := no_gpu()) is not None:
+        print(f"error: {reason}", file=sys.stderr)
+        return 2
+    clock = Clock(args.budget)
+    try:
+        backends = args.backends or [name for name in timing.usable() if name.partition("-")[0] in GPU]
+        with tempfile.TemporaryDirectory() as folder:
+            made = [paper(Path(folder)) if name == "paper" else find(name) for name in args.models]
+            models = [model for model in made if model is not None]
+            report = check(models, backends, clock=clock, seconds=1.0)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    report["passed_over"] |= {name: why for name, why in engines.available().items() if why and name in GPU}
+    report["command"] = "make gpu-check"
+    path = timing.write(report, args.out, "gpu-check")
+    path.write_text(table(report), encoding="utf-8")
+    print(table(report))
+    print(path)
+    return 1 if report["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""torch's drawer compiled for a device: narrowed, in CUDA graphs, a batch at a time. Needs torch when used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apdgan.alignment import SIZE
+from engines.errors import EngineLostError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BUCKETS = (1, 2, 4, 8, 16)
+"""Sizes of batch that are compiled; others are filled up, and larger ones run in parts."""
+
+
+class CompiledSession:
+    """One drawer, narrowed, on a device, compiled for each size of batch when it is first met."""
+
+    def __init__(self, *, generator: Any, how: str, precision: str, device: str, device_name: str) -> None:
+        """
+        Args:
+            generator: in eval mode, fp32; changed in place.
+            how: ``inductor``, ``torch_tensorrt``, or ``eager``, which compiles nothing.
+            precision: of the networks; what is around them stays fp32.
+            device: as torch names it.
+            device_name: in words.
+        Raises:
+            EngineLostError: out of GPU memory.
+        """
+        import torch
+
+        from apdgan.drawer import PortraitDrawer
+
+        self.name, self.device = f"{how} {precision}", device_name
+        self._how = how
+        self._place = torch.device(device)
+        self._failures = (RuntimeError, MemoryError)
+        narrow(generator, precision)
+        try:
+            drawer: Any = PortraitDrawer(generator).eval()
+            self._drawer: Any = drawer.to(self._place, memory_format=torch.channels_last)
+        except self._failures as error:
+            raise EngineLostError(_reason(error)) from None
+        self._lanes: dict[int, _Lane] = {}
+
+    def run(self, arrays: Mapping[str, NDArray[np.generic]]) -> NDArray[np.uint8]:
+        batch = len(arrays["photo"])
+        out = np.empty((batch, SIZE, SIZE), dtype=np.uint8)
+        for start in range(0, batch, BUCKETS[-1]):
+            part = [arrays[name][start : start + BUCKETS[-1]] for name in ("photo", "boxes", "matte")]
+            count = len(part[0])
+            fill = next(bucket for bucket in BUCKETS if bucket >= count) - count
+            try:
+                out[start : start + count] = self._lane([_filled(array, fill) for array in part])[:count]
+            except self._failures as error:
+                raise EngineLostError(_reason(error)) from None
+        return out
+
+    def gpu_ms(self, batch: int) -> float | None:
+        """What the GPU spends on a run of ``batch`` pictures, copies included, of a size that was met; None: no GPU."""
+        return self._lanes[next(bucket for bucket in BUCKETS if bucket >= batch)].gpu_ms()
+
+    def close(self) -> None:
+        self._drawer = None
+        self._lanes.clear()
+
+    def _lane(self, arrays: list[NDArray[np.generic]]) -> NDArray[np.uint8]:
+        batch = len(arrays[0])
+        if batch not in self._lanes:
+            self._lanes[batch] = _Lane(self._drawer, self._how, self._place, arrays)
+        return self._lanes[batch].run(arrays)
+
+
+class _Lane:
+    """One size of batch: the compiled drawer, on a GPU with pinned staging, a stream and (inductor) a CUDA graph.
+
+    The graph is captured here and not by inductor, whose own graphs can be run by one thread of a process alone.
+    """
+
+    def __init__(self, drawer: Any, how: str, place: Any, example: list[NDArray[np.generic]]) -> None:
+        import torch
+
+        self._cuda = place.type == "cuda"
+        self._host = [torch.from_numpy(array) for array in example]
+        self._graph: Any = None
+        if self._cuda:
+            self._host = [tensor.pin_memory() for tensor in self._host]
+            self._stream: Any = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
+        self._inputs = [tensor.to(place) for tensor in self._host]
+        self._draw = _compile(drawer, how, self._inputs)
+        if not self._cuda:
+            return
+        torch.cuda.synchronize(place)
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            for _ in range(3):  # what is set up at the first runs must not be captured
+                self._output = self._draw(*self._inputs)
+            self._drawn = torch.empty(self._output.shape, dtype=torch.uint8, pin_memory=True)
+        self._stream.synchronize()
+        if how == "inductor":
+            graph = torch.cuda.CUDAGraph()
+            with (
+                torch.inference_mode(),
+                torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+            ):
+                self._output = self._draw(*self._inputs)
+            self._graph = graph
+
+    def run(self, arrays: list[NDArray[np.generic]]) -> NDArray[np.uint8]:
+        """Good until the next run."""
+        import torch
+
+        if not self._cuda:
+            with torch.inference_mode():
+                result: NDArray[np.uint8] = self._draw(*map(torch.from_numpy, arrays)).numpy()
+            return result
+        for host, array in zip(self._host, arrays, strict=True):
+            host.numpy()[:] = array
+        self._start()
+        self._stream.synchronize()
+        drawn: NDArray[np.uint8] = self._drawn.numpy()
+        return drawn
+
+    def gpu_ms(self) -> float | None:
+        import torch
+
+        if not self._cuda:
+            return None
+        first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        first.record(self._stream)
+        self._start()
+        last.record(self._stream)
+        self._stream.synchronize()
+        return float(first.elapsed_time(last))
+
+    def _start(self) -> None:
+        import torch
+
+        with torch.inference_mode(), torch.cuda.stream(self._stream):
+            for tensor, host in zip(self._inputs, self._host, strict=True):
+                tensor.copy_(host, non_blocking=True)
+            if self._graph is None:
+                self._output = self._draw(*self._inputs)
+            else:
+                self._graph.replay()
+            self._drawn.copy_(self._output, non_blocking=True)
+
+
+def narrow(generator: nn.Module, precision: str) -> None:
+    """Let every network of a generator compute in another precision, in place; masks, crops and joins stay fp32.
+
+    Args:
+        generator: its children take and give one tensor each.
+        precision: fp32, fp16 or bf16.
+    """
+    import torch
+    from torch import Tensor, nn
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    if dtype == torch.float32:
+        return
+
+    class Narrow(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net = net.to(dtype)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.net(x.to(dtype))
+            return y.float()
+
+    for name, net in list(generator.named_children()):
+        setattr(generator, name, Narrow(net))
+
+
+def _compile(drawer: Any, how: str, example: list[Any]) -> Any:
+    import torch
+
+    if how == "eager":
+        return drawer
+    if how == "torch_tensorrt":
+        library = importlib.import_module("torch_tensorrt")
+        return library.compile(drawer, ir="dynamo", inputs=example, use_explicit_typing=True, min_block_size=1)
+    return torch.compile(drawer, dynamic=False)
+
+
+def _filled(array: NDArray[np.generic], count: int) -> NDArray[np.generic]:
+    return (
+        np.require(array, requirements=["C", "W"])
+        if count == 0
+        else np.concatenate([array, np.repeat(array[:1], count, 0)])
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "out of GPU memory; close what else uses the GPU, or choose a smaller model"
+    return f"torch fails on the GPU ({_line(error)}); run nvidia-smi to see why"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,168 @@
+"""Branches side by side, or on streams, draw what they draw one by one."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from test_generator import named, run, small
+from torch import Tensor
+
+from apdgan import alignment
+from apdgan.config import NORMS, preset
+from apdgan.drawer import PortraitDrawer
+from apdgan.generator import HierarchicalGenerator
+from apdgan.grouped import BRANCHES, CANVAS, GroupedGenerator, with_branches
+from apdgan.layers import SkipBlock
+from apdgan.regions import PARTS
+
+BOUNDS = {torch.float64: 1e-12, torch.float32: 1e-5}
+FURTHEST = 512 - np.array(alignment.PART_SIZES)
+
+
+def lively(family: str, norm: str) -> HierarchicalGenerator:
+    """Random weights and statistics at which every region draws, and a shift in every norm that would leak out of a
+    region were it not masked."""
+    generator = small(family, norm)
+    torch.manual_seed(3)
+    for module in generator.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.InstanceNorm2d):
+            module.bias.data.normal_(0, 0.5)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.05, 0.5)
+    return generator
+
+
+def boxes(kind: str) -> Tensor:
+    rng = np.random.default_rng(7)
+    random = rng.integers(0, FURTHEST + 1, (2, 4, 2))
+    found = {
+        "random": random,
+        "overlapping": np.broadcast_to(rng.integers(150, 250, (2, 1, 2)), (2, 4, 2)) + rng.integers(0, 9, (2, 4, 2)),
+        "border": np.stack([np.zeros((4, 2), int), FURTHEST]),
+        "mixed": np.where(rng.integers(0, 2, (2, 4, 2)) > 0, FURTHEST, 0),
+    }[kind]
+    return torch.from_numpy(np.ascontiguousarray(found)).int()
+
+
+def pictures(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(11)
+    photo = torch.rand(2, 3, 512, 512, dtype=torch.float64) * 2 - 1
+    person = torch.rand(2, 1, 512, 512) > 0.4
+    return photo.to(dtype), person
+
+
+every_form = pytest.mark.parametrize(
+    ("family", "norm", "branches"),
+    [(f, n, b) for f in ("paper", "studio", "lite") for n in NORMS for b in ("grouped", "streams")],
+)
+
+
+@every_form
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_every_branch_draws_what_it_draws_alone(family: str, norm: str, branches: str, dtype: torch.dtype) -> None:
+    plain = lively(family, norm).to(dtype)
+    other = with_branches(copy.deepcopy(plain), branches)
+    assert type(other) is not type(plain)
+    photo, person = pictures(dtype)
+    # The areas' networks work on any size; a small one shows the same and takes no minute in double precision.
+    small_area, mask = photo[:, :, :64, :128], person[:, :, :64, :128]
+    with torch.inference_mode():
+        for kind in ("random", "overlapping", "border", "mixed"):
+            wanted, got = (g.draw_parts(photo, boxes(kind)) for g in (plain, other))
+            expect_same(got, wanted, dtype)
+        wanted, got = (g.draw_areas(small_area * mask, small_area * ~mask) for g in (plain, other))
+        expect_same(got, wanted, dtype)
+
+
+@pytest.mark.parametrize("family", ["paper", "lite"])
+def test_the_whole_drawing_is_the_plain_one(family: str) -> None:
+    expect_same_whole(family, "batch", "grouped", torch.float64)
+
+
+@pytest.mark.soak
+@every_form
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_the_whole_drawing_is_the_plain_one_in_every_form(
+    family: str, norm: str, branches: str, dtype: torch.dtype
+) -> None:
+    expect_same_whole(family, norm, branches, dtype)
+
+
+def expect_same_whole(family: str, norm: str, branches: str, dtype: torch.dtype) -> None:
+    plain = lively(family, norm).to(dtype)
+    other = with_branches(copy.deepcopy(plain), branches)
+    photo, person = (tensor[:1] for tensor in pictures(dtype))
+    fg = person.to(dtype) * 0.7 if plain.config.soft_matte else person
+    wanted, got = (named(run(g, photo, boxes("overlapping")[:1], fg)) for g in (plain, other))
+    if dtype == torch.float32:
+        # Fusion, which is not rewritten, multiplies what fp32 rounds off in its input; in double precision it is held
+        # to the bound with the rest.
+        del wanted["fused"], got["fused"]
+    expect_same(got, wanted, dtype)
+
+
+def expect_same(got: dict[str, Tensor], wanted: dict[str, Tensor], dtype: torch.dtype) -> None:
+    assert list(got) == list(wanted)
+    for name, value in wanted.items():
+        assert value.std() > 1e-3, f"{name} is blank, and would be the same whatever happened"
+        torch.testing.assert_close(got[name], value, rtol=0, atol=BOUNDS[dtype], msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_a_region_smaller_than_the_canvas_is_not_touched_by_what_lies_beside_it() -> None:
+    grouped = with_branches(lively("paper", "instance").double(), "grouped")
+    assert isinstance(grouped, GroupedGenerator)
+    canvas = torch.rand(1, 3 * len(PARTS), *CANVAS, dtype=torch.float64)
+    other = canvas.clone()
+    for i, region in enumerate(PARTS):
+        part = other[:, 3 * i : 3 * i + 3]
+        part[:, :, region.height :] = 9
+        part[:, :, :, region.width :] = -9
+    with torch.inference_mode():
+        one, two = grouped.parts(canvas), grouped.parts(other)
+    for i, region in enumerate(PARTS):
+        inside = (slice(None), i, slice(region.height), slice(region.width))
+        assert torch.equal(one[inside], two[inside])
+
+
+def test_foreground_and_background_are_one_pass_only_where_they_have_one_form() -> None:
+    for family, joined in (("paper", True), ("studio", False), ("lite", False)):
+        grouped = with_branches(small(family, "batch"), "grouped")
+        assert isinstance(grouped, GroupedGenerator)
+        assert (grouped.areas is not None) is joined
+        left = {"G", "GCombine", "parts", "areas" if joined else "GLHair"}
+        assert left <= {name for name, _ in grouped.named_children()}
+        assert not [region for region in PARTS if region.name in grouped._modules]
+
+
+def test_nothing_is_lost_or_doubled() -> None:
+    generator = small("paper", "batch")
+    before = sum(p.numel() for p in generator.parameters())
+    grouped = with_branches(generator, "grouped")
+    assert sum(p.numel() for p in grouped.parameters()) == before
+    assert not [m for m in grouped.modules() if isinstance(m, SkipBlock) and not hasattr(m, "model")]
+
+
+def test_bytes_come_out_the_same() -> None:
+    plain = lively("lite", "batch")
+    grouped = with_branches(copy.deepcopy(plain), "grouped")
+    rng = np.random.default_rng(1)
+    photo = torch.from_numpy(rng.integers(0, 256, (2, 512, 512, 3), dtype=np.uint8))
+    matte = torch.from_numpy(rng.integers(0, 256, (2, 512, 512), dtype=np.uint8))
+    with torch.inference_mode():
+        one, two = (PortraitDrawer(g)(photo, boxes("random"), matte) for g in (plain, grouped))
+    assert one.float().std() > 5
+    assert (one.int() - two.int()).abs().max() <= 1
+
+
+def test_plain_stays_what_it_is_and_other_words_are_refused() -> None:
+    generator = small("lite", "batch")
+    assert with_branches(generator, "single") is generator
+    with pytest.raises(ValueError, match="expected one of single, grouped, streams, got 'both'"):
+        with_branches(generator, "both")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="call eval"):
+        with_branches(HierarchicalGenerator(preset("lite", width=8)).train(), "grouped")
+    assert BRANCHES == ("single", "grouped", "streams")

@@ -1,0 +1,90 @@
+"""torch narrowed and compiled, on the CPU, where what it draws can be seen; a GPU runs the same module."""
+
+from __future__ import annotations
+
+import copy
+import sys
+
+import numpy as np
+import pytest
+from narrow_exports import make_generator
+from tiny_models import Inputs, part
+
+from engines import EngineLostError
+from engines.compare import difference
+from engines.torch_session import CompiledSession, narrow
+
+torch = pytest.importorskip("torch")
+
+from apdgan.drawer import PortraitDrawer  # noqa: E402
+
+
+def plain(generator, inputs: Inputs) -> np.ndarray:
+    with torch.inference_mode():
+        drawn: np.ndarray = PortraitDrawer(generator)(*(torch.from_numpy(a) for a in inputs.values())).numpy()
+    return drawn
+
+
+def session(generator, how: str = "eager", precision: str = "fp32") -> CompiledSession:
+    return CompiledSession(
+        generator=copy.deepcopy(generator), how=how, precision=precision, device="cpu", device_name="CPU"
+    )
+
+
+def test_batches_that_are_filled_up_draw_their_pictures_alone(five: Inputs) -> None:
+    generator = make_generator("lite", "batch", 8)
+    wanted = plain(generator, part(five, 0, 3)).astype(int)
+    opened = session(generator)
+    for size in (1, 3):
+        assert np.abs(opened.run(part(five, 0, size)) - wanted[:size]).max() <= 1
+    assert sorted(opened._lanes) == [1, 4]
+    assert opened.gpu_ms(3) is None
+    opened.close()
+    opened.close()
+
+
+def test_bf16_networks_draw_nearly_the_same_and_the_rest_stays_fp32(five: Inputs) -> None:
+    generator = make_generator("lite", "batch", 8)
+    narrowed = copy.deepcopy(generator)
+    narrow(narrowed, "bf16")
+    assert {p.dtype for p in narrowed.parameters()} == {torch.bfloat16}
+    seen: dict[str, torch.dtype] = {}
+    for name, net in narrowed.named_children():
+        net.register_forward_hook(lambda _m, x, y, name=name: seen.update({f"{name} in": x[0].dtype, name: y.dtype}))
+    drawn = plain(narrowed, part(five, 0, 1))
+    assert len(seen) == 16
+    assert set(seen.values()) == {torch.float32}
+    found = difference(drawn, plain(generator, part(five, 0, 1)))
+    assert 0 < found.mean < 4
+    untouched = copy.deepcopy(generator)
+    narrow(untouched, "fp32")
+    assert str(untouched) == str(generator)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), "out of GPU memory; close what else"),
+        (RuntimeError("CUDA error: device-side assert\nmore"), r"torch fails on the GPU \(CUDA error: device-side"),
+        (MemoryError(), "out of GPU memory"),
+    ],
+)
+def test_what_torch_raises_is_told_as_lost_in_one_line(five: Inputs, error: Exception, words: str) -> None:
+    opened = session(make_generator("lite", "batch", 4))
+
+    def breaks(*_args: object) -> None:
+        raise error
+
+    opened._drawer = breaks
+    with pytest.raises(EngineLostError, match=words) as caught:
+        opened.run(part(five, 0, 1))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.soak
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a C++ compiler")
+def test_inductor_draws_what_eager_draws(five: Inputs) -> None:
+    generator = make_generator("lite", "batch", 4)
+    opened = session(generator, how="inductor")
+    assert np.abs(opened.run(part(five, 0, 2)).astype(int) - plain(generator, part(five, 0, 2))).max() <= 1
