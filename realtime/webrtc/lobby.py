@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from realtime.allocator import give_back
 from realtime.webrtc.offers import Offer, RefusedError
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.session import Kind, Session
@@ -84,6 +85,12 @@ class Lobby:
         await asyncio.gather(*(session.end("the server stops") for session in self.sessions))
         await asyncio.gather(*self._ending, return_exceptions=True)
 
+    async def _tidy(self, closing: asyncio.Task[None]) -> None:
+        """When the last has left, hand the system what its frames took."""
+        await asyncio.wait([closing])
+        if not self._sessions:
+            await asyncio.to_thread(give_back)
+
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
@@ -111,6 +118,7 @@ class Lobby:
     def _forget(self, session: Session, closing: asyncio.Task[None]) -> None:
         self._keep(closing)
         self._sessions.pop(session.id, None)
+        self._keep(asyncio.create_task(self._tidy(closing)))
         self._gone[session.id] = None
         while len(self._gone) > 1000:
             self._gone.pop(next(iter(self._gone)))

@@ -18,6 +18,7 @@ from aiohttp import web
 from serving import Peer, page, run, serving, stream_of, until, whep, whip
 
 from realtime.core import ConfigError
+from realtime.webrtc import lobby
 from realtime.webrtc.app import make_runner
 from realtime.webrtc.guard import Buckets
 from realtime.webrtc.settings import Limits, Settings, parse_address, parse_ice_server
@@ -194,6 +195,25 @@ def test_a_peer_that_vanishes_is_gone_after_the_silence() -> None:
             await until(lambda: session.ended is not None)
             assert "nothing was heard" in str(session.ended)
             assert served.lobby.sessions == []
+
+    run(scenario())
+
+
+def test_memory_is_given_back_when_the_last_has_left_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(lobby, "give_back", lambda: given.append(1))
+
+    async def scenario() -> None:
+        async with serving() as served, whip(served) as first:
+            async with whip(served) as second:
+                await until(lambda: all(one.connected for one in served.lobby.sessions))
+                async with served.http.delete(served.url + second.location):
+                    pass
+                await until(lambda: not served.lobby._ending)
+                assert given == []
+            async with served.http.delete(served.url + first.location):
+                pass
+            await until(lambda: given == [1])
 
     run(scenario())
 
