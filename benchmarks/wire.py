@@ -101,6 +101,8 @@ class ServerProcess:
         self.url = url
         self.pid = process.pid
         self._process = process
+        self.lines: list[str] = []
+        """What else it said."""
         self._told: asyncio.Queue[dict[str, float]] = asyncio.Queue()
         self._reader = asyncio.create_task(self._read())
 
@@ -147,6 +149,8 @@ class ServerProcess:
         while line := (await self._process.stdout.readline()).decode():
             if line.startswith("left "):
                 self._told.put_nowait(json.loads(line[5:]))
+            else:
+                self.lines.append(line.strip())
 
 
 # -- a sender --
