@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -84,6 +85,7 @@ def left(loop: asyncio.AbstractEventLoop) -> dict[str, float]:
     async def count() -> int:
         return len(asyncio.all_tasks()) - 1
 
+    gc.collect()
     process, heap = psutil.Process(), heap_in_use()
     return {
         "rss_mb": round(process.memory_info().rss / 2**20, 2),
