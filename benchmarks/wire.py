@@ -30,6 +30,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
+from benchmarks.line import Line
 from benchmarks.timecode import BITS, TimecodeStylizer, draw_row, read_row
 from realtime.allocator import heap_in_use
 
@@ -215,7 +216,11 @@ def age_of(frame: av.VideoFrame) -> int | None:
 
 
 async def send(url: str, *, clip: Path | None, token: str | None) -> None:
-    """Be drawn until the end of standard input; a line for every drawing that comes back."""
+    """Be drawn until the end of standard input; a line for every drawing that comes back.
+
+    A line of input such as ``{"loss": 0.05, "late": 0.1}`` makes the connection worse or better: see
+    :mod:`benchmarks.line`.
+    """
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     tasks: list[asyncio.Task[None]] = []
 
@@ -242,7 +247,10 @@ async def send(url: str, *, clip: Path | None, token: str | None) -> None:
                 raise RuntimeError(f"expected 201, got {response.status}: {answer}")
         await peer.setRemoteDescription(RTCSessionDescription(sdp=answer["sdp"], type="answer"))
         print("session " + answer["session"], flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        line = Line(peer)
+        while told := await asyncio.to_thread(sys.stdin.readline):
+            wanted = json.loads(told)
+            line.loss, line.late = wanted["loss"], wanted["late"]
         with suppress(aiohttp.ClientError):
             async with http.delete(url + answer["session"]):
                 pass
@@ -287,6 +295,11 @@ class Sender:
 
     def fps(self, begin: float, end: float) -> float:
         return len(self.between(begin, end)) / (end - begin)
+
+    def line(self, *, loss: float = 0.0, late: float = 0.0) -> None:
+        """From now on such shares of its datagrams are lost, or come late, each way."""
+        assert self.process.stdin is not None
+        self.process.stdin.write((json.dumps({"loss": loss, "late": late}) + "\n").encode())
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

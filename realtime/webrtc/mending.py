@@ -100,24 +100,38 @@ class Unsticking:
             now: seconds.
         """
         buffer = self._receiver._RTCRtpReceiver__jitter_buffer
-        lost = self._receiver._RTCRtpReceiver__nack_generator.missing
-        waiting = any(packet is not None for packet in buffer._packets)
-        if frames != self._frames or not (lost and waiting):
+        nack = self._receiver._RTCRtpReceiver__nack_generator
+        if frames != self._frames or not _has_gap(buffer):
             self._frames, self._since = frames, now
             return
         sources = [s.source for s in self._receiver.getSynchronizationSources()]
         media = [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
         if now - self._since >= self.GIVE_UP_S:
             self._since = now
-            lost.clear()
+            nack.missing.clear()
             buffer.remove(buffer.capacity)
-            buffer._origin = None
+            # Onwards from here: what is repeated of the time before comes too late.
+            buffer._origin = None if nack.max_seq is None else (nack.max_seq + 1) % (1 << 16)
             for source in media:
                 await self._receiver._send_rtcp_pli(source)
-        elif now - self._asked >= self.AGAIN_S:
+        elif nack.missing and now - self._asked >= self.AGAIN_S:
             self._asked = now
             for source in media:
-                await self._receiver._send_rtcp_nack(source, sorted(lost))
+                await self._receiver._send_rtcp_nack(source, sorted(nack.missing))
+
+
+def _has_gap(buffer: Any) -> bool:
+    """Whether packets in an aiortc jitter buffer wait behind one that is not there."""
+    if buffer._origin is None:
+        return False
+    places = [(buffer._origin + offset) % buffer.capacity for offset in range(buffer.capacity)]
+    gone = False
+    for place in places:
+        if buffer._packets[place] is None:
+            gone = True
+        elif gone:
+            return True
+    return False
 
 
 def _after(heard: Callable[[], None], call: Callable[..., Any]) -> Callable[..., Any]:
