@@ -16,11 +16,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import av
@@ -45,10 +46,22 @@ PERIOD_MS = 1 << BITS
 # -- the server --
 
 
-def serve(*, host: str, port: int, token: str | None, engine: str) -> None:
-    """The product, which tells what it holds for every line ``left`` on its standard input, and ends with that."""
+def serve(*, host: str, port: int, token: str | None, engine: str, limits: Mapping[str, Any]) -> None:
+    """The product, which tells what it holds for every line ``left`` on its standard input, and ends with that.
+
+    Args:
+        host, port, token, engine: as :func:`realtime.webrtc.wiring.build_server` takes them.
+        limits: those of :class:`realtime.webrtc.settings.Limits` that differ from what is shipped.
+    """
     from realtime.look import Look
     from realtime.webrtc.wiring import build_server
+
+    lock = threading.Lock()
+
+    def say(line: str) -> None:
+        with lock:  # the log and the answers come from different threads
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
 
     with build_server(
         address=(host, port),
@@ -64,16 +77,17 @@ def serve(*, host: str, port: int, token: str | None, engine: str) -> None:
         smooth=0.5,
         mirror=False,
         look=Look(),
-        say=lambda line: print(line, flush=True),
-        warn=lambda line: print(line, flush=True),
+        say=say,
+        warn=say,
         make_stylizer=TimecodeStylizer,
     ) as server:
+        server.settings = replace(server.settings, limits=replace(server.settings.limits, **limits))
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
 
         def answer() -> None:
             for line in sys.stdin:
                 if line.strip() == "left" and server._loop is not None:
-                    print("left " + json.dumps(left(server._loop)), flush=True)
+                    say("left " + json.dumps(left(server._loop)))
             server.stop()
 
         threading.Thread(target=answer, name="answer", daemon=True).start()
@@ -111,16 +125,23 @@ class ServerProcess:
 
     @classmethod
     async def start(
-        cls, *, host: str = "127.0.0.1", port: int = 0, token: str | None = None, prefix: Sequence[str] = ()
+        cls,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token: str | None = None,
+        limits: Mapping[str, Any] | None = None,
+        prefix: Sequence[str] = (),
     ) -> ServerProcess:
         """``prefix`` comes before the command, for example to run it in another network namespace."""
-        options = json.dumps({"host": host, "port": port, "token": token, "engine": "auto"})
+        chosen = {"host": host, "port": port, "token": token, "engine": "auto", "limits": dict(limits or {})}
+        options = json.dumps(chosen)
         process = await asyncio.create_subprocess_exec(
             *prefix,
             *(sys.executable, "-m", "benchmarks.wire", "--serve", options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.STDOUT,
         )
         assert process.stdout is not None
         async with asyncio.timeout(START_S):
@@ -132,8 +153,12 @@ class ServerProcess:
     async def left(self) -> dict[str, float]:
         assert self._process.stdin is not None
         self._process.stdin.write(b"left\n")
-        async with asyncio.timeout(30):
-            return await self._told.get()
+        try:
+            async with asyncio.timeout(30):
+                return await self._told.get()
+        except TimeoutError:
+            said = "\n".join(self.lines[-20:])
+            raise RuntimeError(f"the server says nothing; alive: {self.alive}; last:\n{said}") from None
 
     @property
     def alive(self) -> bool:
