@@ -32,6 +32,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from numpy.typing import NDArray
 
 from benchmarks.line import Line
+from benchmarks.mosaics import covering
 from benchmarks.timecode import BITS, TimecodeStylizer, draw_row, read_row
 from realtime.allocator import heap_in_use
 
@@ -196,7 +197,6 @@ class Arrival:
 
 def pictures(clip: Path | None) -> list[NDArray[np.uint8]]:
     """The first ones of a clip, or of the demo; (H, W, 3) uint8."""
-    from benchmarks.roundtrip import _covering
     from realtime.sources.demo import DemoSource
     from realtime.sources.video import VideoSource
 
@@ -207,7 +207,7 @@ def pictures(clip: Path | None) -> list[NDArray[np.uint8]]:
         else VideoSource(path=clip)
     )
     with closing(source):
-        return [_covering(frame.image) for frame in itertools.islice(source, PICTURES)]
+        return [covering(frame.image, SIZE) for frame in itertools.islice(source, PICTURES)]
 
 
 class Clip(MediaStreamTrack):
@@ -303,7 +303,6 @@ class Sender:
             *(sys.executable, "-m", "benchmarks.wire", "--send", options),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
         )
         sender = cls(process=process)
         sender._reader = asyncio.create_task(sender._read())
