@@ -142,6 +142,14 @@ class Attack:
             self._room.release()
 
 
+async def holds(server: ServerProcess) -> dict[str, float]:
+    """What the server holds, with the sessions that it tells of."""
+    host = urlsplit(server.url).netloc
+    request = Request(kind="", method="GET", path="/stats", headers=(("Authorization", f"Bearer {TOKEN}"),))
+    _, _, body = await ask(server.url, request.raw(host))
+    return {**await server.left(), "sessions": len(json.loads(body)["sessions"])}
+
+
 async def refusals(url: str, offer: str, session: str) -> list[dict[str, Any]]:
     """Each way of knocking that must be refused: what was expected, what came."""
     host = urlsplit(url).netloc
@@ -210,14 +218,14 @@ async def measure(*, requests: int, rate: float, seed: int, clip: Path | None) -
         await asyncio.sleep(CONNECT_S)
         attack.codes.clear()
         server.lines.clear()
-        before, begun = await server.left(), time.monotonic()
+        before, begun = await holds(server), time.monotonic()
         await asyncio.sleep(BASE_S)
         fps_before = good.fps(begun, time.monotonic())
         begun = time.monotonic()
         seconds = await attack.run(requests, per_s=rate)
         fps_during, ages = good.fps(begun, time.monotonic()), good.between(begun, time.monotonic())
         await asyncio.sleep(CONNECT_S)
-        after, begun = await server.left(), time.monotonic()
+        after, begun = await holds(server), time.monotonic()
         await asyncio.sleep(BASE_S)
         fps_after = good.fps(begun, time.monotonic())
         refused = await refusals(server.url, offers[0], good.session)
@@ -282,7 +290,7 @@ def failures(run: Figures) -> list[str]:
         told.append(f"the good peer kept {run['good_peer']['share']:.0%} of its rate")
     told += [
         f"{name}: {run['before'][name]:g} before, {run['after'][name]:g} after"
-        for name in ("tasks", "threads", "descriptors")
+        for name in ("tasks", "threads", "descriptors", "sessions")
         if run["after"][name] > run["before"][name]
     ]
     told += [f"{one['what']}: got {one['got']}" for one in run["refusals"] if one["got"] not in one["expected"]]

@@ -189,7 +189,7 @@ def test_a_connection_that_never_comes_about_is_freed() -> None:
     run(scenario())
 
 
-def test_a_peer_that_vanishes_is_gone_after_the_silence() -> None:
+def test_4_2_consent_is_fresh_a_peer_that_vanishes_is_gone_after_the_silence() -> None:
     async def scenario() -> None:
         async with serving(silence_s=1.5) as served, page(served) as peer:
             await peer.drawing()
