@@ -316,9 +316,7 @@ def test_rubbish_is_answered_with_4xx_and_leaves_nothing_behind(count: int) -> N
             await until(lambda: len(served.lobby.sessions) == 1 and not served.lobby._ending)
             good.frames.clear()
             await good.drawing()
-            await until(
-                lambda: psutil.Process().num_fds() <= before[0] and len(asyncio.all_tasks()) <= before[1], seconds=15
-            )
+            await until(lambda: psutil.Process().num_fds() <= before[0] and len(asyncio.all_tasks()) <= before[1])
             assert own_threads() <= before[2]
 
     run(scenario(), minutes=20)
