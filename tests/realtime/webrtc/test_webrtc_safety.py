@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from serving import Peer, page, run, serving, stream_of, until, whep, whip
 
-from benchmarks.attack import Attack, ask, good_offers
+from benchmarks.attack import Attack, good_offers
+from benchmarks.knock import ask
 from benchmarks.rubbish import SDP, Request
 from realtime.core import ConfigError
 from realtime.webrtc import lobby
