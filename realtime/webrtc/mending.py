@@ -2,6 +2,7 @@
 
 - Peers with RSA certificates (GStreamer's) cannot shake hands: only ECDSA ciphers are offered.
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
+- What waits for the decoder has no end: on a machine that cannot keep up the picture gets later and later.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
 - A machine without a network has no address to offer, though browser and server are on it.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
@@ -10,6 +11,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from queue import Empty, Queue
 from typing import Any
 
 import aioice.ice
@@ -81,10 +84,13 @@ def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate
 
 
 class Unsticking:
-    """Watches one video receiver: asks again for what was lost, and after a while goes on without it."""
+    """Watches one video receiver: asks again for what was lost, and after a while goes on without it; and lets pictures
+    go that wait for the decoder, when there are too many."""
 
     AGAIN_S = 0.1
     GIVE_UP_S = 0.4
+    BACKLOG = 15
+    """Pictures that wait for the decoder at most: half a second."""
 
     def __init__(self, receiver: RTCRtpReceiver) -> None:
         self._receiver: Any = receiver
@@ -92,32 +98,54 @@ class Unsticking:
         self._since = 0.0
         self._asked = 0.0
 
-    async def look(self, *, frames: int, now: float) -> None:
-        """To be called a few times a second.
+    async def look(self, *, frames: int, now: float) -> int:
+        """To be called a few times a second. Returns how many pictures it has let go undecoded.
 
         Args:
             frames: pictures received so far.
             now: seconds.
         """
+        gone = _drained(self._receiver._RTCRtpReceiver__decoder_queue, most=self.BACKLOG)
+        if gone:
+            for source in self._media():
+                await self._receiver._send_rtcp_pli(source)
         buffer = self._receiver._RTCRtpReceiver__jitter_buffer
         nack = self._receiver._RTCRtpReceiver__nack_generator
         if frames != self._frames or not _has_gap(buffer):
             self._frames, self._since = frames, now
-            return
-        sources = [s.source for s in self._receiver.getSynchronizationSources()]
-        media = [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+            return gone
         if now - self._since >= self.GIVE_UP_S:
             self._since = now
             nack.missing.clear()
             buffer.remove(buffer.capacity)
             # Onwards from here: what is repeated of the time before comes too late.
             buffer._origin = None if nack.max_seq is None else (nack.max_seq + 1) % (1 << 16)
-            for source in media:
+            for source in self._media():
                 await self._receiver._send_rtcp_pli(source)
         elif nack.missing and now - self._asked >= self.AGAIN_S:
             self._asked = now
-            for source in media:
+            for source in self._media():
                 await self._receiver._send_rtcp_nack(source, sorted(nack.missing))
+        return gone
+
+    def _media(self) -> list[int]:
+        """Sources of pictures, without those of repeated packets."""
+        sources = [one.source for one in self._receiver.getSynchronizationSources()]
+        return [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+
+
+def _drained(waiting: Queue[Any], *, most: int) -> int:
+    """Empty a queue of more than so many; what ends its reader stays. How many are gone."""
+    if waiting.qsize() <= most:
+        return 0
+    gone, ended = 0, False
+    with suppress(Empty):
+        while not ended:
+            ended = waiting.get_nowait() is None
+            gone += not ended
+    if ended:
+        waiting.put(None)
+    return gone
 
 
 def _has_gap(buffer: Any) -> bool:

@@ -187,7 +187,9 @@ class Session:
             now = time.monotonic()
             for one in unsticking:
                 try:
-                    await one.look(frames=self.show.pipeline.inlet.received, now=now)
+                    inlet = self.show.pipeline.inlet
+                    gone = await one.look(frames=inlet.received, now=now)
+                    inlet.overtaken += gone
                 except Exception as error:  # a library's inside may change; the clock must not stop for that
                     log.warning("event=cannot-unstick error=%s", type(error).__name__)
                     unsticking = []

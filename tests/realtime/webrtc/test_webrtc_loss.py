@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from datetime import UTC, datetime
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -69,6 +70,7 @@ class Receiver:
         self._RTCRtpReceiver__jitter_buffer = JitterBuffer(capacity=128, is_video=True)
         self._RTCRtpReceiver__nack_generator = NackGenerator()
         self._RTCRtpReceiver__rtx_ssrc: dict[int, int] = {}
+        self._RTCRtpReceiver__decoder_queue: Queue[str | None] = Queue()
         self.key_frames = 0
 
     def getSynchronizationSources(self) -> list[Any]:  # noqa: N802
@@ -104,6 +106,27 @@ def test_a_hole_that_nobody_is_asked_to_fill_is_gone_around_and_what_comes_late_
         for now in (2.0, 2.5, 3.0):
             await stuck.look(frames=8, now=now)
         assert receiver.key_frames == 1  # a camera that pauses is no hole
+
+    run(scenario())
+
+
+def test_pictures_that_wait_for_a_slow_decoder_are_let_go_and_its_end_is_not() -> None:
+    async def scenario() -> None:
+        receiver = Receiver()
+        stuck = mending.Unsticking(receiver)  # type: ignore[arg-type]
+        waiting = receiver._RTCRtpReceiver__decoder_queue
+        for _ in range(stuck.BACKLOG):
+            waiting.put("picture")
+        assert await stuck.look(frames=1, now=1.0) == 0
+        assert (waiting.qsize(), receiver.key_frames) == (stuck.BACKLOG, 0)
+        waiting.put("picture")
+        assert await stuck.look(frames=2, now=1.1) == stuck.BACKLOG + 1
+        assert (waiting.qsize(), receiver.key_frames) == (0, 1)
+        for one in [*["picture"] * (stuck.BACKLOG + 1), None]:
+            waiting.put(one)
+        await stuck.look(frames=3, now=1.2)
+        assert waiting.get_nowait() is None
+        assert waiting.empty()
 
     run(scenario())
 
