@@ -21,11 +21,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reas
 
 STATUS = "document.getElementById('status').textContent"
 CLICK = "document.getElementById('start').click()"
-COUNT = """(() => {
-  const video = document.getElementById('drawing'), count = () => { shown++; video.requestVideoFrameCallback(count); };
-  window.shown = 0;
-  video.requestVideoFrameCallback(count);
-})()"""
 DRAWN = """(() => {
   const video = document.getElementById('drawing'), canvas = document.createElement('canvas');
   if (!video.videoWidth) return false;
@@ -103,6 +98,13 @@ def test_a_page_comes_back_by_itself_when_its_connection_is_lost(camera: Path) -
             await tab.until(f"{STATUS} === 'You are being drawn.'")
 
     run(scenario())
+
+
+COUNT = """(() => {
+  const video = document.getElementById('drawing'), count = () => { shown++; video.requestVideoFrameCallback(count); };
+  window.shown = 0;
+  video.requestVideoFrameCallback(count);
+})()"""
 
 
 def test_a_page_is_drawn_on_after_three_seconds_in_which_nothing_passed(camera: Path) -> None:
