@@ -36,10 +36,10 @@ from benchmarks.wire import ServerProcess
 
 LINES = ((0.01, 0.02), (0.05, 0.05), (0.2, 0.1), (0.0, 0.3), (1.0, 0.0))
 """Shares lost and late, each way."""
-LOSS_S = 10.0
+LOSS_S = 6.0
 GONE_S = 3.0
 """Of a line on which nothing passes."""
-GOOD_S = 6.0
+GOOD_S = 4.0
 RECOVERY_S, SLOT_S = 2.0, 6.0
 """What is promised."""
 PATIENCE_S = 40.0

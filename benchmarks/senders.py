@@ -22,6 +22,7 @@ from pathlib import Path
 
 import aiohttp
 import av
+import cv2
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
@@ -90,6 +91,8 @@ def age_of(frame: av.VideoFrame) -> int | None:
     """Milliseconds since its picture was made; None where no time is found in it."""
     plane = frame.planes[0]
     luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    if luma.shape[1] != SIZE[0]:  # a busy server draws smaller
+        luma = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA)
     made = read_row(luma[..., None])
     return None if made is None else (round(time.monotonic() * 1000) - made) % PERIOD_MS
 

@@ -4,12 +4,14 @@
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
 - What waits for the decoder has no end: on a machine that cannot keep up the picture gets later and later.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
+- A connection that is closed half made stumbles and leaves its sockets open.
 - A machine without a network has no address to offer, though browser and server are on it.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, Queue
@@ -19,6 +21,7 @@ import aioice.ice
 from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.rtp import RTCP_PSFB_APP, RTCP_PSFB_FIR, RTCP_PSFB_PLI, RtcpPsfbPacket, unpack_remb_fci
 
+log = logging.getLogger(__name__)
 CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
     b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
@@ -61,6 +64,18 @@ def on_packet(connection: RTCPeerConnection, heard: Callable[[], None]) -> None:
         ice: Any = dtls.transport._connection
         for name in ("data_received", "request_received"):
             setattr(ice, name, _after(heard, getattr(ice, name)))
+
+
+async def close(connection: RTCPeerConnection) -> None:
+    """Close it and all that it holds, also where it is half made and aiortc stumbles over what is not there yet."""
+    inside: Any = connection
+    ices, dtlses = set(inside._RTCPeerConnection__iceTransports), set(inside._RTCPeerConnection__dtlsTransports)
+    try:
+        await connection.close()
+    except AttributeError as error:
+        log.warning("event=half-closed error=%s", error)
+        for transport in (*dtlses, *ices):
+            await transport.stop()
 
 
 def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate: Callable[[int], None]) -> None:

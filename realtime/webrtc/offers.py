@@ -68,9 +68,10 @@ def read_offer(text: str, *, most_candidates: int, publishes: bool) -> Offer:
     try:
         description = SessionDescription.parse(sdp)
         media = description.media
-        bundles = [set(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
+        bundles = [list(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
         users = [m.ice.usernameFragment if m.ice and m.ice.password else None for m in media]
         usable = all(users) and all(m.dtls is not None and m.dtls.fingerprints for m in media)
+        usable = usable and all(isinstance(m.rtp.muxId, str) for m in media)
     except Exception:  # a parser of others, fed by strangers: whatever it stumbles over is a bad offer
         raise RefusedError(400, "offer: expected SDP, got something that cannot be read") from None
     if not media or not usable:
@@ -80,7 +81,9 @@ def read_offer(text: str, *, most_candidates: int, publishes: bool) -> Offer:
         raise RefusedError(
             406, f"offer: expected one video, at most one audio and one data section; got {' '.join(kinds)}"
         )
-    if len(media) > 1 and {m.rtp.muxId for m in media} not in bundles:
+    mids = sorted(str(m.rtp.muxId) for m in media)
+    alone = len(media) == 1 and not bundles
+    if len(set(mids)) < len(media) or not (alone or [sorted(bundle) for bundle in bundles] == [mids]):
         raise RefusedError(406, "offer: expected all sections in one BUNDLE group")
     for section in media:
         _check_section(section, publishes=publishes)
@@ -124,7 +127,11 @@ def _check_section(section: MediaDescription, *, publishes: bool) -> None:
         return
     if not section.rtcp_mux:
         raise RefusedError(406, f"offer: expected RTP and RTCP of {section.kind} on one port (a=rtcp-mux)")
-    if not find_common_codecs(CODECS[section.kind], section.rtp.codecs):
+    try:
+        common = find_common_codecs(CODECS[section.kind], section.rtp.codecs)
+    except Exception:  # as above
+        raise RefusedError(400, f"offer: expected parameters of {section.kind} codecs, got something else") from None
+    if not common:
         raise RefusedError(406, f"offer: expected VP8 or H.264 and Opus, got no {section.kind} codec of ours")
     wanted = ("sendonly", "sendrecv") if publishes else ("recvonly", "sendrecv")
     if section.kind == "video" and (section.direction or "sendrecv") not in wanted:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import socket
 
+import psutil
 import pytest
+from aiortc import RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 from serving import Peer, Served, run, serving, stream_of, until, whep, whip
 
+from realtime.webrtc import mending
 from realtime.webrtc.offers import read_offer
 
 TRANSPORT = r"a=(ice-ufrag|ice-pwd|ice-options|fingerprint|setup|candidate|end-of-candidates)\b.*\r\n"
@@ -111,6 +114,47 @@ def test_4_4_1_a_closed_section_that_no_bundle_opens_is_406() -> None:
             assert (await served.post_sdp("/whip", first)).status == 406
             assert served.lobby.sessions == []
             await peer.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("kinds", "old", "new", "status"),
+    [
+        ("va", "a=group:BUNDLE 0 1", "a=group:BUNDLE 7\r\na=group:BUNDLE 0 1", 406),
+        ("va", "a=group:BUNDLE 0 1", "a=group:BUNDLE 7 0 1", 406),
+        ("va", "a=mid:1", "a=mid:0", 406),
+        ("v", "a=group:BUNDLE 0", "a=group:BUNDLE 7 0", 406),
+        ("v", "a=mid:0", "a=mid", 400),
+        ("v", "packetization-mode=1", "packetization-mode", 400),
+    ],
+)
+def test_4_4_1_bundles_that_contradict_the_sections_and_values_that_are_missing_are_refused_at_the_door(
+    kinds: str, old: str, new: str, status: int
+) -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            peer, offer = await a_peer(kinds)
+            assert old in offer
+            assert (await served.post_sdp("/whip", offer.replace(old, new))).status == status
+            assert served.lobby.opened == {}
+            await peer.close()
+
+    run(scenario())
+
+
+def test_a_connection_that_is_half_made_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        peer, offer = await a_peer()
+        before = psutil.Process().num_fds()
+        other = Peer().connection
+        bad = offer.replace("BUNDLE 0 1", "BUNDLE 7 0 1")
+        await other.setRemoteDescription(RTCSessionDescription(sdp=bad, type="offer"))
+        with pytest.raises(AttributeError):
+            await other.createAnswer()
+        await mending.close(other)
+        await until(lambda: psutil.Process().num_fds() <= before)
+        await peer.close()
 
     run(scenario())
 

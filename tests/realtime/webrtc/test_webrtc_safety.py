@@ -301,7 +301,7 @@ def test_logs_hold_neither_tokens_nor_session_urls(caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_rubbish_is_answered_with_4xx_and_leaves_nothing_behind(count: int) -> None:
     async def scenario() -> None:
-        limits = {"requests_at_once": 10**6, "connect_s": 3.0, "body_s": 2.0, "per_address": 1000, "peers": 3}
+        limits = {"requests_at_once": 10**6, "connect_s": 3.0, "body_s": 2.0, "per_address": 1000, "peers": 200}
         async with serving(**limits) as served, page(served) as good:
             await good.drawing()
             offers, watching = await good_offers()
