@@ -92,7 +92,7 @@ def age_of(frame: av.VideoFrame) -> int | None:
     plane = frame.planes[0]
     luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
     if luma.shape[1] != SIZE[0]:  # a busy server draws smaller
-        luma = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA)
+        luma = np.asarray(cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
     made = read_row(luma[..., None])
     return None if made is None else (round(time.monotonic() * 1000) - made) % PERIOD_MS
 
