@@ -36,7 +36,7 @@ AT_ONCE = 32
 WARM_UP = 300
 """Requests before anything is counted: pools of threads fill."""
 ROUNDS, QUIET_S = 8, 8.0
-"""The attack comes in so many waves with so much quiet before each and at the end: others on the machine disturb both."""
+"""The attack comes in so many waves, with so much quiet around each: others on the machine disturb both."""
 CONNECT_S = 15.0 + 3.0
 """Limits.connect_s, and what the clock needs: sessions that lead to nothing are gone then."""
 Figures = dict[str, Any]
@@ -223,7 +223,7 @@ def table(result: Figures) -> str:
         + ("All is well." if not bad else "Not well: " + "; ".join(bad) + "."),
         "",
         f"They came in {ROUNDS} waves. The good peer got {peer['fps_quiet']:.1f} drawings a second between them and "
-        f"{peer['fps_during']:.1f} during them: {peer['share']:.0%}; age p95 during them {peer['age_ms_p95_during']} ms.",
+        f"{peer['fps_during']:.1f} in them: {peer['share']:.0%}; age p95 in them {peer['age_ms_p95_during']} ms.",
         "",
         "| changed | " + " | ".join(_name(code) for code in run["answers"]) + " |",
         "|---|" + "---|" * len(run["answers"]),
