@@ -138,7 +138,7 @@ async def measure(*, requests: int, rate: float, seed: int, clip: Path | None) -
         await good.stop()
         status = await server.stop()
     fps_quiet, fps_during = (_fps(good, spans) for spans in (quiet, waves))
-    age = sorted(one.age_ms or 0 for span in waves for one in good.between(*span))
+    age = sorted(one for span in waves for one in good.ages(*span))
     return {
         "requests": requests,
         "seed": seed,

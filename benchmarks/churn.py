@@ -25,7 +25,7 @@ from aiortc.mediastreams import MediaStreamTrack
 
 from benchmarks import machine
 from benchmarks.drift import picture, slope
-from benchmarks.senders import Clip, age_of, pictures
+from benchmarks.senders import Clip, is_drawing, pictures
 from benchmarks.wire import ServerProcess
 
 WARM_UP = 0.2
@@ -55,7 +55,7 @@ async def visit(http: aiohttp.ClientSession, url: str, camera: Clip, *, hopeless
         async def first() -> None:
             while not drawn.is_set():
                 frame = await track.recv()
-                if isinstance(frame, av.VideoFrame) and age_of(frame) is not None:
+                if isinstance(frame, av.VideoFrame) and is_drawing(frame):
                     drawn.set()
 
         tasks.append(asyncio.create_task(first()))

@@ -38,6 +38,8 @@ PICTURES = 100
 """Of the clip, shown forwards and backwards."""
 START_S = 120.0
 PERIOD_MS = 1 << BITS
+INK = 100
+"""Of luma: darker than any paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Arrival:
     at: float
     """Seconds of ``time.monotonic()``, which is the same in all processes of a machine."""
     age_ms: int | None
-    """Since its picture was made; None where it bears no time: paper."""
+    """Since its picture was made; None where no time can be read, as in what a busy server draws much smaller."""
 
 
 def pictures(clip: Path | None) -> list[NDArray[np.uint8]]:
@@ -87,10 +89,19 @@ class Clip(MediaStreamTrack):
         return frame
 
 
+def is_drawing(frame: av.VideoFrame) -> bool:
+    """Whether there is ink on it; else it is paper."""
+    return bool((_luma(frame) < INK).any())
+
+
+def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    plane = frame.planes[0]
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+
+
 def age_of(frame: av.VideoFrame) -> int | None:
     """Milliseconds since its picture was made; None where no time is found in it."""
-    plane = frame.planes[0]
-    luma = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    luma = _luma(frame)
     if luma.shape[1] != SIZE[0]:  # a busy server draws smaller
         luma = np.asarray(cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA), np.uint8)
     made = read_row(luma[..., None])
@@ -110,6 +121,8 @@ async def send(url: str, *, clip: Path | None, token: str | None) -> None:
                 frame = await track.recv()
                 assert isinstance(frame, av.VideoFrame)
                 shown += 1
+                if not is_drawing(frame):
+                    continue
                 age = age_of(frame)
                 print(f"got {time.monotonic():.4f} {-1 if age is None else age}", flush=True)
 
@@ -171,15 +184,19 @@ class Sender:
         sender = cls(process=process)
         sender._reader = asyncio.create_task(sender._read())
         async with asyncio.timeout(START_S):
-            while not any(one.age_ms is not None for one in sender.arrivals):
+            while not sender.arrivals:
                 if process.returncode is not None:
                     raise RuntimeError("the sender ended by itself")
                 await asyncio.sleep(0.05)
         return sender
 
     def between(self, begin: float, end: float) -> list[Arrival]:
-        """Drawings that came back in that time, paper left out."""
-        return [one for one in self.arrivals if begin <= one.at < end and one.age_ms is not None]
+        """Drawings that came back in that time."""
+        return [one for one in self.arrivals if begin <= one.at < end]
+
+    def ages(self, begin: float, end: float) -> list[float]:
+        """Milliseconds, of those that tell."""
+        return [float(one.age_ms) for one in self.between(begin, end) if one.age_ms is not None]
 
     def fps(self, begin: float, end: float) -> float:
         return len(self.between(begin, end)) / (end - begin)

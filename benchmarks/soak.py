@@ -65,8 +65,7 @@ async def soak(*, minutes: float, peers: int, clip: Path | None) -> dict[str, An
 
 def _figures(sender: Sender, begin: float, end: float) -> dict[str, Any]:
     """Of one peer in a third of the run."""
-    ages = [float(one.age_ms or 0) for one in sender.between(begin, end)]
-    return {"fps": round(sender.fps(begin, end), 2), "age_ms": percentiles(ages)}
+    return {"fps": round(sender.fps(begin, end), 2), "age_ms": percentiles(sender.ages(begin, end))}
 
 
 def table(result: dict[str, Any]) -> str:
