@@ -73,8 +73,10 @@ def open_run(source: Path) -> Run:
     """Read a run folder, or take a checkpoint (a file, or a folder of official files) as it is.
 
     Raises:
-        ModelError: a run folder without weights or with several, or a file in it that cannot be read.
+        ModelError: nothing there, a run folder without weights or with several, or a file in it that cannot be read.
     """
+    if not source.exists():
+        raise ModelError(f"{source}: expected a run folder or a checkpoint, found nothing there")
     if not source.is_dir() or not _is_run(source):
         return Run(weights=source)
     found = [source / name for name in CHECKPOINTS if (source / name).is_file()]

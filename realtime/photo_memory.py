@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.float32]
+Motion = NDArray[np.float32]
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
@@ -45,9 +46,9 @@ class Past:
     """(SIDE, SIDE) float32, 0 to 1: the photo there shows what it showed."""
     unrest: Plane
     """(SIDE, SIDE) float32, 0 to 1: the photo is not at rest."""
-    motion: tuple[Plane, Plane] | None
-    """(SIDE, SIDE) float32 px, x and y: where in the past each point of the present lay, minus where it lies now. None
-    when all is at rest."""
+    motion: Motion | None
+    """(SIDE, SIDE, 2) float32 px, x and y: where in the past each point of the present lay, minus where it lies now.
+    None when all is at rest."""
 
 
 class PhotoMemory:
@@ -56,6 +57,7 @@ class PhotoMemory:
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(1)  # a line that is carried half a pixel amiss is drawn twice
+        self._flow.setPatchStride(5)
         self._now: Plane | None = None
         self._kept: Plane | None = None
         self._carried: Plane | None = None
@@ -87,11 +89,10 @@ class PhotoMemory:
             flow = self._flow.calc(grey, before, _NO_GUESS)
             x, y = flow[..., 0], flow[..., 1]
             # A place in part at rest moves as a whole.
-            moving = np.minimum(unrest * np.float32(4), 1) * (
-                cv2.dilate(np.maximum(np.abs(x), np.abs(y)), _REACH) > STILL_PX
-            )
-            motion = x * moving, y * moving
-            kept = warped(kept, *motion)
+            far = cv2.dilate(np.maximum(np.abs(x), np.abs(y)), _REACH)
+            moving = np.minimum(unrest * np.float32(4), 1) * (far > STILL_PX)
+            motion = cv2.merge((x * moving, y * moving))
+            kept = warped(kept, motion)
         self._carried = kept
         left = _change(now, kept) / (SAME[0] + SAME[1] * edges)
         same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
@@ -110,13 +111,13 @@ class PhotoMemory:
 
 
 _NO_GUESS: Any = None  # of the motion; OpenCV's stubs know of no None
+_PLACES = np.dstack(np.meshgrid(*(np.arange(SIDE, dtype=np.float32),) * 2))
 _NEXT, _REACH = (np.ones((side, side), np.uint8) for side in (3, REACH))
 
 
-def warped(plane: Plane, x: Plane, y: Plane) -> Plane:
-    """A plane (N, N) seen from where motion ``x``, ``y`` (N, N; px of it) leads."""
-    line = np.arange(len(plane), dtype=np.float32)
-    seen = cv2.remap(plane, x + line[None, :], y + line[:, None], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+def warped(plane: Plane, motion: Motion) -> Plane:
+    """A plane (SIDE, SIDE) seen from where ``motion`` (SIDE, SIDE, 2; px of it) leads."""
+    seen = cv2.remap(plane, _PLACES + motion, _NO_GUESS, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(seen, np.float32)
 
 

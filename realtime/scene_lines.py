@@ -28,6 +28,13 @@ LOYALTY = 0.5
 SHADE = 0.55
 """Darker than this share of the picture's white, on the logarithmic scale of :data:`_EYE`, is filled."""
 STAY_DARK, BECOME_DARK = 1.05, 0.98
+HALF_DARK = 1.25
+"""What is lighter than SHADE by up to so much is filled with the dark that it belongs to: a suit is black in the light
+too."""
+WIDE = 0.03
+"""Share of the picture that such a whole takes up at the least."""
+MOSTLY, STILL_MOSTLY = 0.12, 0.05
+"""Share of shade in such a whole from which it is filled, and down to which it stays so."""
 NIGHT, DAY = 0.45, 0.33
 """A dark that takes up more than NIGHT of the picture is left paper, and is filled again once it takes up less than
 DAY: a dark room is drawn by what is lit in it."""
@@ -58,11 +65,12 @@ class SceneLines:
         self._steady: Floats | None = None
         self._lines: Floats | None = None
         self._darks: Gray | None = None
+        self._wholes: Gray | None = None
         self._night = False
 
     def forget(self) -> None:
         """The next picture starts afresh."""
-        self._steady = self._lines = self._darks = None
+        self._steady = self._lines = self._darks = self._wholes = None
         self._night = False
 
     def draw(self, image: NDArray[np.uint8], width: int, height: int) -> Gray:
@@ -109,15 +117,16 @@ class SceneLines:
     def _find_darks(self, light: Floats) -> Gray:
         """Soft coverage of what is filled, (h, w) uint8, above 127 = ink."""
         height, width = light.shape
-        half = cv2.resize(light, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
-        half = cv2.GaussianBlur(half, (9, 9), 1.6)
+        small = cv2.resize(light, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
+        half = np.asarray(cv2.GaussianBlur(small, (9, 9), 1.6), np.float32)
         limit = SHADE * float(np.percentile(half[::4, ::4], 90))
         if self._darks is None:
             dark = half < limit
         else:
             dark = half < np.where(self._darks, np.float32(limit * STAY_DARK), np.float32(limit * BECOME_DARK))
         self._darks = dark.astype(np.uint8)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(self._darks)
+        self._wholes = self._made_whole(half, limit, self._darks)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(np.maximum(self._darks, self._wholes))
         areas = stats[:, cv2.CC_STAT_AREA]
         share = float(areas[1:].max(initial=0)) / half.size
         self._night = share > (DAY if self._night else NIGHT)
@@ -126,6 +135,16 @@ class SceneLines:
         filled = cv2.GaussianBlur(cv2.dilate(kept, _AROUND), (5, 5), 1.2)
         filled = cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
         return np.asarray(cv2.LUT(filled, _FILL), dtype=np.uint8)
+
+    def _made_whole(self, half: Floats, limit: float, darks: Gray) -> Gray:
+        """Half-dark wholes, (h, w) uint8 0 or 1, with enough shade in them."""
+        before = np.zeros_like(darks) if self._wholes is None else self._wholes
+        edge = np.where(before, np.float32(STAY_DARK), np.float32(BECOME_DARK)) * np.float32(HALF_DARK * limit)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((half < edge).astype(np.uint8))
+        areas = stats[:, cv2.CC_STAT_AREA]
+        shade, filled = (np.bincount(labels[one > 0], minlength=len(areas)) / areas for one in (darks, before))
+        whole = (areas > WIDE * half.size) & (shade > np.where(filled > 0.5, STILL_MOSTLY, MOSTLY))
+        return np.minimum(_chosen(labels, whole), 1)
 
 
 def _long_ones(chains: Gray) -> Gray:

@@ -7,6 +7,7 @@ to a clear majority: lines stay crisp, and change in one go.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from realtime.core import Drawing
 from realtime.one_euro import RESET_S, OneEuro, share
-from realtime.photo_memory import SIDE, PhotoMemory, Plane
+from realtime.photo_memory import SIDE, Motion, PhotoMemory, Plane
 
 __all__ = ["RESET_S", "InkSmoother", "OneEuro", "make_smoother", "share"]
 
@@ -29,9 +30,17 @@ _ONE = 128
 _INKED = -64
 """Below this it is ink beyond doubt."""
 _NEXT = np.ones((3, 3), np.uint8)
-_LINE = np.arange(SIDE, dtype=np.float32)
-_STRIP = 16
-"""Rows of motion that are carried at a time."""
+_TILE = 8
+"""Side of what is carried or left as a whole."""
+_TILES = 512 // _TILE
+_FAINT = 1
+"""Less ink than this is none."""
+_OFFSETS = np.arange(_TILE, dtype=np.float32)
+_ACROSS, _DOWN = (one.ravel() for one in np.meshgrid(_OFFSETS, _OFFSETS))
+"""Where the pixels of a tile lie in it."""
+_TO_RIGHT, _TO_BOTTOM = ((one + np.float32(0.5)) / _TILE for one in (_ACROSS, _DOWN))
+_OF_CORNERS = np.stack([down * right for down in (1 - _TO_BOTTOM, _TO_BOTTOM) for right in (1 - _TO_RIGHT, _TO_RIGHT)])
+"""(4, pixels of a tile): shares of its corners, upper left, upper right, lower left, lower right."""
 
 
 class InkSmoother:
@@ -50,7 +59,7 @@ class InkSmoother:
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
-    FOLLOW = 0.7
+    FOLLOW = 0.65
     """Share of the drawing in what is shown where the photo moves and the mean agrees with it what is ink."""
     BESIDE = 5
     """Side of what counts as the same line, px."""
@@ -93,31 +102,39 @@ class InkSmoother:
         self._rounding = (self._rounding + 79) % _ONE
         _mix(self._mean, _held(np.left_shift(drawn, 1, out=self._a)), _shares(kept), self._b, self._rounding)
         self._choose(_shares(loyalty))
-        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown.
         shown = self._shown()
         self._own_up(shown, drawn, patience=max(1, round(self.PATIENCE * (2 * strength) ** 2)))
-        # Where the photo moves and mean and drawing agree what is ink, the line's flanks are mostly the drawing's own.
-        follow = _shares(past.unrest * np.float32(self.FOLLOW))
-        np.multiply(follow, (shown < 0) == (drawn < 0), out=follow)
-        _mix(shown, drawn, np.subtract(_ONE, follow, out=follow), self._b)
-        _mix(shown, drawn, _shares(past.same * np.float32(min(1.0, 4 * strength))), self._b)
+        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown. Where the photo moves and mean
+        # and drawing agree what is ink, the line's flanks are mostly the drawing's own.
+        held = past.same * np.float32(min(1.0, 4 * strength))
+        share = _shares(held)
+        np.copyto(share, _shares(held * (1 - past.unrest * np.float32(self.FOLLOW))), where=(shown < 0) == (drawn < 0))
+        _mix(shown, drawn, share, self._b)
         return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 
-    def _carry(self, motion: tuple[Plane, Plane]) -> None:
-        """Put the mean where it lies now, in strips: most of the square is at rest, and this is what costs most."""
+    def _carry(self, motion: Motion) -> None:
+        """Put the mean where it lies now, in the tiles that move and have ink in reach: most of the square is at rest
+        or empty, and this costs most. Within a tile motion is taken as bilinear: the flow has no finer grain."""
         before = np.add(self._mean, 128, out=self._a).astype(np.uint8)
-        moving = (motion[0] != 0) | (motion[1] != 0)
-        places = [(one + line) * 2 + np.float32(0.5) for one, line in zip(motion, (_LINE, _LINE[:, None]), strict=True)]
-        for top in range(0, SIDE, _STRIP):
-            columns = np.flatnonzero(moving[top : top + _STRIP].any(0))
-            if len(columns):
-                part = slice(top, top + _STRIP), slice(columns[0], columns[-1] + 1)
-                rows, sides = (slice(2 * one.start, 2 * one.stop) for one in part)
-                size = (sides.stop - sides.start, rows.stop - rows.start)
-                x, y = (cv2.resize(one[part], size, interpolation=cv2.INTER_LINEAR) for one in places)
-                # Cubic: a thin line that is carried bilinearly, frame after frame, is blurred away.
-                seen = cv2.remap(before, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-                _signed(_ink(seen), self._mean[rows, sides])
+        # One more corner than tiles to a side: each the mean of the motion around it.
+        rim = SIDE // _TILES // 2
+        around = cv2.copyMakeBorder(motion, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
+        corners = cv2.resize(around, (_TILES + 1, _TILES + 1), interpolation=cv2.INTER_AREA) * np.float32(512 / SIDE)
+        farthest = float(max(corners.max(), -corners.min()))
+        reach = np.ones((2 * math.ceil((farthest + 2) / _TILE) + 1,) * 2, np.uint8)
+        inked = cv2.dilate(255 - cv2.resize(before, (_TILES, _TILES), interpolation=cv2.INTER_AREA), reach)
+        moving = (corners[..., 0] != 0) | (corners[..., 1] != 0)
+        moving = moving[:-1, :-1] | moving[:-1, 1:] | moving[1:, :-1] | moving[1:, 1:]
+        row, column = np.nonzero(moving & (inked >= _FAINT))
+        if len(row):
+            four = np.stack([corners[row + down, column + right] for down in (0, 1) for right in (0, 1)], -1)
+            x, y = np.asarray(four @ _OF_CORNERS, np.float32).swapaxes(0, 1)
+            x += (column * _TILE).astype(np.float32)[:, None] + _ACROSS
+            y += (row * _TILE).astype(np.float32)[:, None] + _DOWN
+            # Cubic: a thin line that is carried bilinearly, frame after frame, is blurred away.
+            seen = cv2.remap(before, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            tiles = self._mean.reshape(_TILES, _TILE, _TILES, _TILE).swapaxes(1, 2)
+            tiles[row, column] = seen.reshape(-1, _TILE, _TILE).astype(np.int16) - 128
 
     def _clamp(self, ink: Ink) -> None:
         """Mean and choice stay between the lightest and the darkest of what is drawn now nearby."""
@@ -132,9 +149,9 @@ class InkSmoother:
         line that drifts would else be outvoted, frame after frame, by the paper that was there before."""
         near = cv2.dilate((shown < 0).view(np.uint8), np.ones((self.BESIDE,) * 2, np.uint8))
         missed = ((drawn < _INKED) & (near == 0)).view(np.uint8)
-        self._missed = np.asarray(np.minimum(cv2.dilate(self._missed, _NEXT), 254) + 1, np.uint8) * missed
-        late = self._missed >= patience
-        if late.any():
+        self._missed = (np.minimum(_ink(cv2.dilate(self._missed, _NEXT)), 254) + np.uint8(1)) * missed
+        if self._missed.max() >= patience:
+            late = self._missed >= patience
             for plane in (shown, self._mean, self._choice):
                 np.copyto(plane, drawn, where=late)
 
@@ -176,7 +193,7 @@ def _half_more(plane: Signed, out: Signed) -> Signed:
 
 def _shares(plane: Plane) -> Signed:
     """From the photo's small side to the drawing's, 0 to 1 as 0 to 128."""
-    small = np.rint(plane * np.float32(_ONE)).astype(np.uint8)
+    small = cv2.convertScaleAbs(plane, alpha=_ONE)
     return np.asarray(cv2.resize(small, (512, 512), interpolation=cv2.INTER_LINEAR), np.int16)
 
 

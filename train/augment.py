@@ -104,6 +104,16 @@ def background(rng: np.random.Generator, size: int) -> Plane:
     return np.clip(out, 0, 255).astype(np.float32)
 
 
+def leak(rng: np.random.Generator, matte: Image) -> Image:
+    """A matte that takes parts of the room for the person, as live ones do with chairs, hands and lamps. Only grows.
+
+    Nothing is drawn there in the target: what is not understood is left white. (H, W) uint8, square.
+    """
+    blobs = smooth_noise(rng, matte.shape[0], int(rng.integers(3, 9)))
+    soft = np.clip((blobs - rng.uniform(0.5, 0.8)) * 20, 0, 1) * 255
+    return np.asarray(np.maximum(matte, soft.astype(np.uint8)), np.uint8)
+
+
 def relight(rng: np.random.Generator, x: Plane) -> Plane:
     """Exposure, contrast, gamma, colour cast, side light. x (H, W, 3) float32 0..255."""
     y = x / 255.0
@@ -193,15 +203,17 @@ def augment(rng: np.random.Generator, sample: Sample, *, strength: float = 1.0) 
     if rng.random() >= strength:
         return Sample(photo=sample.photo, drawing=sample.drawing, matte=sample.matte, points=points)
     photo: Plane = sample.photo.astype(np.float32)
+    matte = sample.matte
     if rng.random() < 0.55:
-        alpha = (sample.matte.astype(np.float32) / 255)[..., None]
+        alpha = (matte.astype(np.float32) / 255)[..., None]
         photo = np.asarray(photo * alpha + background(rng, photo.shape[0]) * (1 - alpha), np.float32)
+        if rng.random() < 0.35:
+            matte = leak(rng, matte)
     if rng.random() < 0.4:
         photo = flatten(rng, photo)
     if rng.random() < 0.25:
         photo = beautify(rng, photo)
     degraded = degrade(rng, relight(rng, photo))
-    matte = sample.matte
     if rng.random() < 0.3:
         kernel = np.ones((int(rng.integers(2, 7)),) * 2, np.uint8)
         changed = cv2.erode(matte, kernel) if rng.random() < 0.5 else cv2.dilate(matte, kernel)

@@ -53,6 +53,9 @@ class DistillLoss:
     """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
     matching: float = 0.0
     """Weight of what the judge sees in both drawings, layer by layer (pix2pixHD, Wang et al., CVPR 2018, 3.2)."""
+    doubt: float = 0.0
+    """Weight of grey where the drawing is ink or paper all around: a pen has none, and what the student has never seen
+    (a hat, a hand, a room behind) it would else smear."""
     weight_decay: float = 1e-3
 
 
@@ -134,6 +137,13 @@ def tone(x: Tensor, ink: Tensor) -> Tensor:
     """Mean difference of how dark squares of 8 and of 32 px are. x (B, 1, H, W) in [-1, 1], ink 0..1."""
     off = (1 - x.float()) / 2 - ink
     return F.avg_pool2d(off, 8).abs().mean() + F.avg_pool2d(off, 32).abs().mean()
+
+
+def doubt(x: Tensor, ink: Tensor) -> Tensor:
+    """Mean grey (0 ink or paper, 1 halfway) away from edges of the drawing. x (B, 1, H, W) in [-1, 1], ink 0..1."""
+    flat = (grown(ink, 5) + grown(-ink, 5) < 0.5).float()
+    p = (1 - x.float()) / 2
+    return (4 * p * (1 - p) * flat).sum() / flat.sum().clamp_min(1)
 
 
 class Distill:
@@ -243,11 +253,14 @@ class Distill:
         terms = {name: self.loss.pixel * term for name, term in terms.items()}
         if self.loss.tone:
             terms["tone"] = self.loss.tone * tone(self._inked(out.fused), batch.ink)
+        if self.loss.doubt:
+            terms["doubt"] = self.loss.doubt * doubt(self._inked(out.fused), batch.ink)
         if self.judge is not None and (self.loss.adversary or self.loss.matching):
             terms |= self._believed(one, out.fused)
         if "steady" in one.memory:
             steady, later = one.memory["steady"]
-            terms["steady"] = steady.term(out.fused[: later.count], every.fused[count:], later)
+            now, then = self._inked(out.fused[: later.count]), self._inked(every.fused[count:])
+            terms["steady"] = steady.term(now, then, later)
         return torch.stack(list(terms.values())).sum(), terms
 
     def _believed(self, one: Pass, drawn: Tensor) -> Terms:

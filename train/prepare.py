@@ -20,6 +20,8 @@ from train.pictures import check_drawing, clean_drawing, grey, read_grey, read_p
 from train.pool import default_workers, each
 from train.readers import Item, find_items
 
+DRAWN, PHOTOGRAPHED = 0.8, 0.5
+"""Of a drawing more than the first of all pixels are black or white, of most photos less than the second."""
 FURTHEST = 96.0
 """A picture said to be aligned whose landmarks would move a corner further than this (px) is not."""
 
@@ -91,7 +93,10 @@ def _read(item: Item, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.u
         if height != SIZE or width not in (SIZE, 2 * SIZE):
             raise ValueError(f"{item.photo}: expected a 1024x512 pair or a 512x512 photo, got {width}x{height}")
         if width == 2 * SIZE:
-            image, drawing = np.ascontiguousarray(image[:, :SIZE]), grey(image[:, SIZE:])
+            image, right = np.ascontiguousarray(image[:, :SIZE]), image[:, SIZE:]
+            if _penned(image) > DRAWN and _penned(right) < PHOTOGRAPHED:
+                raise ValueError(f"{item.photo}: expected photo | drawing, got drawing | photo; swap the halves")
+            drawing = grey(right)
     elif item.drawing is not None:
         drawing = read_grey(item.drawing)
         h, w = drawing.shape
@@ -103,6 +108,11 @@ def _read(item: Item, options: Options) -> tuple[NDArray[np.uint8], NDArray[np.u
     if drawing is not None and options.clean:
         drawing = clean_drawing(drawing)
     return image, drawing
+
+
+def _penned(image: NDArray[np.uint8]) -> float:
+    """Share of pixels that are black or white, as pen on paper is; (H, W, 3) uint8."""
+    return float(((image.min(-1) > 200) | (image.max(-1) < 55)).mean())
 
 
 def _check_aligned(points: NDArray[np.float32], path: Path) -> None:

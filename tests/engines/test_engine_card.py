@@ -237,7 +237,7 @@ BAD = {
     "name and place": (["RUN", "--name", "a", "--out", "a.onnx"], "expected one of them"),
     "name with a folder": (["RUN", "--name", "a/b"], "expected a plain name"),
     "name of the default": (["RUN", "--name", "lite"], "expected a name of its own"),
-    "missing run": (["no-such-run"], "No such file"),
+    "missing run": (["no-such-run"], "found nothing there"),
     "empty folder": (["EMPTY"], "expected a generator checkpoint"),
     "run without weights": (["BARE"], "got neither; train it further"),
     "run with both weights": (["TWICE"], "got both"),
@@ -296,3 +296,8 @@ def test_words_and_keys_are_those_of_the_trainer() -> None:
 
 def test_a_folder_of_pictures_is_no_run(tmp_path: Path) -> None:
     assert open_run(tmp_path).weights == tmp_path
+
+
+def test_a_run_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="runs: expected a run folder or a checkpoint, found nothing there"):
+        open_run(tmp_path / "runs")

@@ -182,7 +182,7 @@ def test_a_matte_network_exports_with_its_widths_read_off_the_tensors(
 @pytest.mark.parametrize(
     ("checkpoint", "out", "message"),
     [
-        ("none.safetensors", "x.onnx", "No such file"),
+        ("none.safetensors", "x.onnx", "found nothing there"),
         ("text.pt", "x.onnx", "another kind"),
         ("good.safetensors", "x.bin", "ends in .onnx"),
         ("good.safetensors", "missing/x.onnx", "choose another folder"),

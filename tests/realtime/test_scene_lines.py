@@ -101,3 +101,25 @@ def test_pictures_of_any_size_are_drawn(width: int, height: int) -> None:
 def test_a_flat_colour_is_paper_or_ink_and_never_the_colour() -> None:
     for level in (0, 90, 255):
         assert set(np.unique(SceneLines().draw(np.full((90, 160, 3), level, np.uint8), 160, 90))) <= {0, 255}
+
+
+def suit(lit: float) -> NDArray[np.uint8]:
+    """A dark suit of which ``lit`` (0 to 1) lies in the light, before a wall in half shade that has a dark corner."""
+    image = np.full((720, 1280, 3), 190, np.uint8)
+    image[:, :400] = 78  # the wall: as light as the suit's lit side
+    image[:40, :60] = 20
+    image[300:, 700:1100] = 25
+    image[300:, 700 : 700 + int(400 * lit)] = 78
+    return image
+
+
+def test_a_suit_is_black_in_the_light_too_and_a_wall_in_half_shade_is_not() -> None:
+    page = SceneLines().draw(suit(0.7), 1280, 720)
+    assert ink(page)[320:, 720:1080].all()
+    assert not ink(page)[100:, 20:380].any()
+
+
+def test_a_suit_does_not_blink_as_the_light_on_it_wanders() -> None:
+    lines = SceneLines()
+    filled = [bool(ink(lines.draw(suit(lit), 1280, 720))[500, 750]) for lit in (0.8, 0.87, 0.9, 0.87, 0.9, 1.0, 0.9)]
+    assert filled == [True, True, True, True, True, False, False]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from train.augment import Sample, augment, background, beautify, degrade, flatten, flip, relight, shift
+from train.augment import Sample, augment, background, beautify, degrade, flatten, flip, leak, relight, shift
 
 Soften = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
@@ -67,6 +67,14 @@ def test_photometric_changes_are_real_and_in_range() -> None:
     assert noisy.shape == (512, 512, 3)
     rooms = [background(rng, 512) for _ in range(8)]
     assert np.std([room.mean() for room in rooms]) > 10
+
+
+def test_a_leaking_matte_only_grows_and_leaks_here_and_there() -> None:
+    leaked = [leak(np.random.default_rng(seed), sample().matte) for seed in range(12)]
+    assert all((one >= sample().matte).all() for one in leaked)
+    shares = [(one[sample().matte == 0] > 127).mean() for one in leaked]
+    assert 0.02 < np.mean(shares) < 0.6
+    assert max(shares) < 0.9
 
 
 def test_strength_zero_leaves_the_photo_alone() -> None:

@@ -17,7 +17,7 @@ from apdgan.config import preset
 from apdgan.generator import HierarchicalGenerator
 from train import __main__ as program
 from train.dataset import open_pairs
-from train.distill import bce, dice, thin, tone
+from train.distill import bce, dice, doubt, thin, tone
 from train.watch import draw
 
 
@@ -144,13 +144,38 @@ def test_a_hand_that_hatches_is_taught_by_tone_and_by_what_the_judge_sees(tmp_pa
     assert distill(tmp_path, data, *plain) == 0
     before = log(tmp_path)[-1]
     (tmp_path / "run").rename(tmp_path / "plain")
-    assert distill(tmp_path, data, *plain, "loss.pixel=0.25", "loss.tone=2.0", "loss.matching=3.0") == 0
-    terms = log(tmp_path)[-1]
-    assert terms["fused"] == pytest.approx(0.25 * before["fused"])
-    assert terms["adversary"] == pytest.approx(before["adversary"])
-    assert terms["tone"] > 0
-    assert terms["matching"] > 0
+    terms = ("loss.pixel=0.25", "loss.tone=2.0", "loss.doubt=0.5", "loss.matching=3.0")
+    assert distill(tmp_path, data, *plain, *terms) == 0
+    after = log(tmp_path)[-1]
+    assert after["fused"] == pytest.approx(0.25 * before["fused"])
+    assert after["adversary"] == pytest.approx(before["adversary"])
+    assert after["tone"] > 0
+    assert 0 < after["doubt"] < 0.5
+    assert after["matching"] > 0
     assert "tone" not in before
+
+
+def test_steadiness_is_asked_of_the_drawing_as_it_will_be_shipped(tmp_path: Path, data: Path) -> None:
+    steady = []
+    for gain in (1.0, 6.0):
+        assert distill(tmp_path, data, "run.workers=0", "consistency.weight=1.0", f"loss.sharpen=[{gain}, 0.0]") == 0
+        steady.append(log(tmp_path)[-1])
+        (tmp_path / "run").rename(tmp_path / f"gain {gain}")
+    assert steady[0]["fused"] == pytest.approx(steady[1]["fused"])
+    assert steady[1]["steady"] > 1.1 * steady[0]["steady"] > 0
+
+
+def test_doubt_is_grey_away_from_edges() -> None:
+    ink = torch.zeros(1, 1, 32, 32)
+    ink[..., 16:] = 1
+    grey, edge = 1 - 2 * ink, 1 - 2 * ink
+    assert float(doubt(grey, ink)) == 0
+    edge[..., 15:17] = 0
+    assert float(doubt(edge, ink)) == 0
+    grey[..., :8] = 0
+    flat = 28 * 32  # all but two columns to each side of the edge
+    assert float(doubt(grey, ink)) == pytest.approx(8 * 32 / flat)
+    assert float(doubt(-0.5 * torch.ones_like(ink), ink)) == pytest.approx(0.75)
 
 
 def test_matching_needs_a_judge_and_gets_one(tmp_path: Path, data: Path) -> None:

@@ -184,6 +184,18 @@ def test_a_bad_item_of_the_papers_layout_is_listed_by_file_and_line(
     assert open_pairs([tmp_path / "out"]).names == ["p2"]
 
 
+@pytest.mark.usefixtures("one_tracker")
+def test_halves_that_are_swapped_are_told(tmp_path: Path) -> None:
+    source = folder(tmp_path / "theirs", portrait(1), portrait(2))
+    pair = source / "data" / "train" / "p1.png"
+    picture = cv2.imread(str(pair))
+    cv2.imwrite(str(pair), np.hstack([picture[:, 512:], picture[:, :512]]))
+    assert run(source, tmp_path / "out") == 0
+    (line,) = (tmp_path / "out" / "skipped.txt").read_text().splitlines()
+    assert line.endswith("p1.png: expected photo | drawing, got drawing | photo; swap the halves")
+    assert open_pairs([tmp_path / "out"]).names == ["p2"]
+
+
 def test_a_varied_copy_moves_all_that_belongs_to_it_and_repeats_with_its_seed(faces: Faces, tmp_path: Path) -> None:
     image = face_image(512)
     photo, drawing = save(tmp_path / "me.png", image), save(tmp_path / "me_drawing.png", image)
