@@ -56,5 +56,5 @@ def picture(path: Path, points: Points, *, title: str, x: str, names: Mapping[st
     pen.text((LEFT, 10), title, "black", font)
     for index, ((name, shown), colour) in enumerate(zip(names.items(), COLOURS, strict=False)):
         pen.line([place(point[x], point[name]) for point in points], colour, 2)
-        pen.text((width - RIGHT - 170 * (len(names) - index), 30), f"— {shown}", colour, font)
+        pen.text((width - RIGHT - 170 * (len(names) - index), 30), shown, colour, font)
     page.save(path)
