@@ -70,12 +70,13 @@ def _figures(sender: Sender, begin: float, end: float) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     m, run = result["machine"], result["run"]
+    lost = sum(not thirds[-1]["fps"] for thirds in run["peers"])
     lines = [
         "# A long time",
         "",
         f"{m['date']}, {m['cpu']}, {m['cores']} cores (server and peers together, and other work beside them), Python "
         f"{m['python']}: {len(run['peers'])} peers for {run['minutes']:g} minutes; the server's exit status was "
-        f"{run['server_exit']}.",
+        f"{run['server_exit']}." + (f" Not well: {lost} of them were lost on the way." if lost else ""),
         "",
         "| the server holds | nobody there yet | both at the end | everybody gone |",
         "|---|---|---|---|",

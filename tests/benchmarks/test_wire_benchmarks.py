@@ -137,3 +137,7 @@ def test_churn_and_soak_tell_their_slopes() -> None:
     )
     assert "+1.5 MB of resident memory an hour" in told.replace("\n", " ")
     assert told.count("| 20.0 | 80 ms | 100 ms |") == 6
+    assert "Not well" not in told
+    long["peers"] = [[figures] * 3, [figures, figures, {**figures, "fps": 0.0}]]
+    run = {**long, "server_exit": 0, "warm_up_minutes": 5.0, "mb_an_hour": slopes}
+    assert "Not well: 1 of them were lost" in soak.table({"machine": MACHINE, "run": run})
