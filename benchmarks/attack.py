@@ -113,7 +113,7 @@ async def holds(server: ServerProcess) -> dict[str, float]:
 
 async def measure(*, requests: int, rate: float, seed: int, clip: Path | None) -> Figures:
     """The whole of it."""
-    server = await ServerProcess.start(token=TOKEN)
+    server = await ServerProcess.start(token=TOKEN, limits={"by_load": False})
     good = await Sender.start(server.url, clip=clip, token=TOKEN)
     try:
         offers, watching = await good_offers()

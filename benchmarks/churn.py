@@ -89,7 +89,7 @@ async def visit(http: aiohttp.ClientSession, url: str, camera: Clip, *, hopeless
 async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
     """So many visits, one after the other."""
     shown = pictures(None)
-    server = await ServerProcess.start()
+    server = await ServerProcess.start(limits={"by_load": False})
     points: list[dict[str, float]] = []
     every = max(1, round(1 / hopeless)) if hopeless > 0 else 0
     drawn, begun = 0, time.monotonic()

@@ -96,7 +96,7 @@ class OfPage:
 
 async def bad_lines(*, clip: Path | None) -> list[Figures]:
     """Every client through every line, each followed by a good one."""
-    server = await ServerProcess.start()
+    server = await ServerProcess.start(limits={"by_load": False})
     told = []
     try:
         sender = await Sender.start(server.url, clip=clip)
@@ -157,7 +157,7 @@ def _longest_gap(times: Sequence[float]) -> float:
 
 async def vanishing(*, clip: Path | None) -> list[Figures]:
     """Seconds from the signal until the server has room again."""
-    server = await ServerProcess.start()
+    server = await ServerProcess.start(limits={"by_load": False})
     told = []
     try:
         async with aiohttp.ClientSession() as http:
@@ -199,7 +199,9 @@ async def page(*, clip: Path | None) -> list[Figures]:
         camera = Path(folder) / "camera.mjpeg"
         render_camera(camera, clip=clip)
         async with two_machines() as (prefix, host):
-            server = await ServerProcess.start(host=host, port=8080, token=TOKEN, prefix=prefix)
+            server = await ServerProcess.start(
+                host=host, port=8080, token=TOKEN, prefix=prefix, limits={"by_load": False}
+            )
             trusted = f"--unsafely-treat-insecure-origin-as-secure={server.url}"
             try:
                 for what, links in OUTAGES.items():

@@ -23,11 +23,13 @@ from typing import Any
 import cv2
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from benchmarks import machine
 from benchmarks.chromium import chromium, find_chromium
 from benchmarks.timecode import TimecodeStylizer, camera_script, percentiles
 from realtime.look import Look
+from realtime.wiring import drawing_threads
 
 SIZE = (640, 480)
 FPS = 30
@@ -35,7 +37,7 @@ CAMERA_S = 8.0
 START_S = 120.0
 
 
-def serve(port: int, *, work_ms: float, engine: str) -> None:
+def serve(port: int, *, work_ms: float, engine: str, threads: int | None) -> None:
     """The product with the time code kept; runs until it is stopped."""
     import signal
 
@@ -51,6 +53,7 @@ def serve(port: int, *, work_ms: float, engine: str) -> None:
         peers=None,
         model="lite",
         engine=engine,
+        threads=threads,
         faces=1,
         layout="inplace",
         smooth=0.5,
@@ -79,19 +82,20 @@ def render_camera(target: Path, *, clip: Path | None) -> None:
         for index, frame in enumerate(source):
             if index >= CAMERA_S * FPS:
                 break
-            done, data = cv2.imencode(".jpg", cv2.cvtColor(_covering(frame.image), cv2.COLOR_RGB2BGR))
+            done, data = cv2.imencode(".jpg", cv2.cvtColor(covering(frame.image, SIZE), cv2.COLOR_RGB2BGR))
             assert done
             file.write(data.tobytes())
 
 
-def _covering(image: np.ndarray[Any, np.dtype[np.uint8]]) -> Any:
+def covering(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The middle of a picture, (H, W, 3) uint8, of that size, (width, height)."""
     height, width = image.shape[:2]
-    w, h = min(width, height * SIZE[0] // SIZE[1]), min(height, width * SIZE[1] // SIZE[0])
+    w, h = min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0])
     x, y = (width - w) // 2, (height - h) // 2
-    return cv2.resize(image[y : y + h, x : x + w], SIZE, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(image[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Seconds of processor time of a process and all that it started."""
     total = 0.0
     root = psutil.Process(pid)
@@ -116,10 +120,11 @@ async def measure(
         first = await tab.run("window.firstDrawing") - clicked
         await asyncio.sleep(2)
         await tab.run("window.trips.length = 0")
-        before = _cpu_s(server), _cpu_s(browser.pid)
+        before, earlier = (cpu_s(server), cpu_s(browser.pid)), await tab.run(_BROWSER)
         await asyncio.sleep(seconds)
         trips = await tab.run("window.trips")
-        spent = _cpu_s(server) - before[0], _cpu_s(browser.pid) - before[1]
+        later = await tab.run(_BROWSER)
+        spent = cpu_s(server) - before[0], cpu_s(browser.pid) - before[1]
         told = await tab.run(_FIGURES)
         if shot is not None:
             await tab.screenshot(shot, width=1280, height=860)
@@ -133,9 +138,40 @@ async def measure(
             "last_third_ms": percentiles([trip for _, trip in trips[-third:]]),
             "server_cpu_ms_a_frame": round(1000 * spent[0] / max(1, len(trips)), 1),
             "browser_cpu_ms_a_frame": round(1000 * spent[1] / max(1, len(trips)), 1),
+            "browser": _per_picture(earlier, later, seconds),
             "server": told,
             "complaints": tab.console,
         }
+
+
+_BROWSER = """
+(async () => {
+  const told = {};
+  for (const one of (await window.peers.at(-1).getStats()).values())
+    if ((one.type === "inbound-rtp" || one.type === "outbound-rtp") && one.kind === "video")
+      for (const [name, value] of Object.entries(one)) if (typeof value === "number") told[name] = value;
+  return told;
+})()
+"""
+"""Counters of the browser's own: of what it sends and of what it gets."""
+
+
+def _per_picture(earlier: dict[str, float], later: dict[str, float], seconds: float) -> dict[str, float]:
+    """Where a picture's time goes in the browser, ms on average."""
+    spent = {name: later[name] - earlier.get(name, 0.0) for name in later}
+
+    def mean_ms(total: str, count: str) -> float:
+        return round(1000 * spent.get(total, 0.0) / max(1.0, spent.get(count, 0.0)), 1)
+
+    return {
+        "sent_fps": round(spent.get("framesEncoded", 0.0) / seconds, 1),
+        "encode_ms": mean_ms("totalEncodeTime", "framesEncoded"),
+        "send_wait_ms": mean_ms("totalPacketSendDelay", "packetsSent"),
+        "jitter_buffer_ms": mean_ms("jitterBufferDelay", "jitterBufferEmittedCount"),
+        "decode_ms": mean_ms("totalDecodeTime", "framesDecoded"),
+        "received_to_decoded_ms": mean_ms("totalProcessingDelay", "framesDecoded"),
+        "received_kbit_per_s": round(8 * spent.get("bytesReceived", 0.0) / seconds / 1000),
+    }
 
 
 _FIGURES = "fetch('/stats').then((r) => r.json()).then((told) => told.sessions[0].show)"
@@ -153,8 +189,8 @@ def table(result: dict[str, Any]) -> str:
         f"{result['seconds']:g} s each.",
         "",
         "| codec | extra work | first drawing | fps | round trip p50 | p95 | first third p95 | last third p95 | "
-        "processor a frame, server | browser |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "processor a frame, server | browser | at the end |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for run in result["runs"]:
         trip = run["round_trip_ms"]
@@ -162,18 +198,32 @@ def table(result: dict[str, Any]) -> str:
             f"| {run['codec']} | {run['work_ms']:g} ms | {run['first_drawing_s']:.2f} s | {run['fps']:.1f} | "
             f"{trip['p50']:.0f} ms | {trip['p95']:.0f} ms | {run['first_third_ms']['p95']:.0f} ms | "
             f"{run['last_third_ms']['p95']:.0f} ms | {run['server_cpu_ms_a_frame']:.0f} ms | "
-            f"{run['browser_cpu_ms_a_frame']:.0f} ms |"
+            f"{run['browser_cpu_ms_a_frame']:.0f} ms | {_rung(run['server']['quality'])} |"
         )
     return "\n".join(lines) + "\n"
 
 
+def _rung(quality: dict[str, float | None]) -> str:
+    """In words: what the load had cost by then."""
+    fps = "" if quality["fps"] is None else f", at most {quality['fps']:g} a second"
+    return f"{quality['scale']:.0%} size{fps}"
+
+
 def run_all(
-    *, clip: Path | None, seconds: float, codecs: Sequence[str], works: Sequence[float], out: Path | None, engine: str
+    *,
+    clip: Path | None,
+    seconds: float,
+    codecs: Sequence[str],
+    works: Sequence[float],
+    out: Path | None,
+    engine: str,
+    threads: int | None,
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "machine": machine.describe(),
         "clip": "demo" if clip is None else clip.name,
         "seconds": seconds,
+        "threads": threads,
         "runs": [],
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -181,9 +231,10 @@ def run_all(
         render_camera(camera, clip=clip)
         for work_ms in works:
             command = [sys.executable, "-m", "benchmarks.roundtrip", "--serve", str(work_ms), "--engine", engine]
+            command += [] if threads is None else ["--threads", str(threads)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
                 try:
-                    url = _url_of(server)
+                    url = url_of(server)
                     for codec in codecs:
                         shot = None if out is None else out / f"roundtrip-{result['machine']['date'][:10]}-{codec}.png"
                         visit = measure(url, camera=camera, codec=codec, seconds=seconds, shot=shot, server=server.pid)
@@ -195,7 +246,7 @@ def run_all(
     return result
 
 
-def _url_of(server: subprocess.Popen[str]) -> str:
+def url_of(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
     deadline = time.monotonic() + START_S
     for line in server.stdout:
@@ -213,16 +264,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--codec", nargs="+", default=["VP8", "H264"])
     parser.add_argument("--work-ms", nargs="+", type=float, default=[0.0])
     parser.add_argument("--engine", default="auto")
+    parser.add_argument("--threads", type=int, default=drawing_threads(), help="of the engine (default: the product's)")
     parser.add_argument("--out", type=Path, help="write a dated .md and .json, and screenshots, into this folder")
     parser.add_argument("--serve", type=float, metavar="WORK_MS", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve is not None:
-        serve(0, work_ms=args.serve, engine=args.engine)
+        serve(0, work_ms=args.serve, engine=args.engine, threads=args.threads)
         return 0
     if find_chromium() is None:
         print("roundtrip: expected Chromium; do: apt-get install chromium", file=sys.stderr)
         return 2
-    chosen = {"codecs": args.codec, "works": args.work_ms, "out": args.out, "engine": args.engine}
+    chosen = {
+        "codecs": args.codec,
+        "works": args.work_ms,
+        "out": args.out,
+        "engine": args.engine,
+        "threads": args.threads,
+    }
     result = run_all(clip=args.clip, seconds=args.seconds, **chosen)
     print(table(result))
     if args.out is not None:

@@ -31,7 +31,7 @@ NAMES = {"rss_mb": "resident, MB", "heap_mb": "in use on the C heap, MB"}
 
 async def soak(*, minutes: float, peers: int, clip: Path | None) -> dict[str, Any]:
     """So many peers for so long."""
-    server = await ServerProcess.start()
+    server = await ServerProcess.start(limits={"by_load": False})
     before = await server.left()
     senders = [await Sender.start(server.url, clip=clip) for _ in range(peers)]
     points: list[dict[str, float]] = []

@@ -19,11 +19,16 @@ from realtime.core import Drawing, Frame, Portrait
 from realtime.stylizer import Stylizer
 
 BLOCK = 24
-"""Side of a block, px."""
+"""Side of a block, px, at most: a picture that is too narrow for the row has smaller ones."""
 BITS = 16
 CHECK = 4
 """Blocks after the time: the sum of its four nibbles, so that a torn row is not taken for a time."""
-ROW = (BITS + CHECK) * BLOCK
+BLOCKS = BITS + CHECK
+
+
+def block_of(width: int) -> int:
+    """Side of a block in a picture of that width, px."""
+    return min(BLOCK, width // BLOCKS)
 
 
 class TimecodeStylizer(Stylizer):
@@ -37,16 +42,24 @@ class TimecodeStylizer(Stylizer):
 
     def compose(self, frame: Frame, drawings: Sequence[Drawing]) -> Frame:
         composed = super().compose(frame, drawings)
-        if frame.blank or composed.image.shape[1] < ROW or frame.image.shape[1] < ROW:
+        if frame.blank or composed.image.shape[1] != frame.image.shape[1]:
             return composed
         image = composed.image.copy()
-        image[:BLOCK, :ROW] = frame.image[:BLOCK, :ROW]
+        block = block_of(image.shape[1])
+        image[:block, : BLOCKS * block] = frame.image[:block, : BLOCKS * block]
         return replace(composed, image=image)
 
 
-def read_row(image: NDArray[np.uint8]) -> int | None:
-    """Milliseconds modulo 2**16 of a picture, (H, W, 3) uint8; None where no whole row is found."""
-    middle = image[BLOCK // 2, BLOCK // 2 : ROW : BLOCK].astype(int).mean(-1) > 127
+def read_row(image: NDArray[np.uint8], *, width: int | None = None) -> int | None:
+    """Milliseconds modulo 2**16 of a picture; None where no whole row is found.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        width: of the picture that the row was drawn into, px, where this one was made smaller.
+    """
+    block = block_of(width or image.shape[1]) * image.shape[1] / (width or image.shape[1])
+    columns = ((np.arange(BLOCKS) + 0.5) * block).astype(int)
+    middle = image[int(block / 2), columns].reshape(BLOCKS, -1).astype(int).mean(-1) > 127
     value = sum(int(bit) << i for i, bit in enumerate(middle[:BITS]))
     check = sum(int(bit) << i for i, bit in enumerate(middle[BITS:]))
     return value if check == _check(value) else None
@@ -55,9 +68,10 @@ def read_row(image: NDArray[np.uint8]) -> int | None:
 def draw_row(image: NDArray[np.uint8], milliseconds: int) -> None:
     """As the page's camera does it; changed in place."""
     value = milliseconds % (1 << BITS)
-    for index in range(BITS + CHECK):
+    block = block_of(image.shape[1])
+    for index in range(BLOCKS):
         bit = value >> index & 1 if index < BITS else _check(value) >> (index - BITS) & 1
-        image[:BLOCK, index * BLOCK : (index + 1) * BLOCK] = 255 * bit
+        image[:block, index * block : (index + 1) * block] = 255 * bit
 
 
 def _check(value: int) -> int:
@@ -68,6 +82,11 @@ def camera_script(width: int, height: int, fps: int) -> str:
     """To be run before the page's own scripts."""
     return f"""
 (() => {{
+  const Real = RTCPeerConnection;
+  window.peers = [];
+  window.RTCPeerConnection = class extends Real {{
+    constructor(...given) {{ super(...given); window.peers.push(this); }}
+  }};
   const BLOCK = {BLOCK}, BITS = {BITS}, CHECK = {CHECK}, W = {width}, H = {height};
   const checkOf = (v) => ((v & 15) + (v >> 4 & 15) + (v >> 8 & 15) + (v >> 12 & 15)) % 16;
   const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -99,7 +118,8 @@ def camera_script(width: int, height: int, fps: int) -> str:
     const pen = canvas.getContext("2d", {{ willReadFrequently: true }});
     const look = small.getContext("2d", {{ willReadFrequently: true }});
     const read = (now) => {{
-      pen.drawImage(drawing, 0, 0, canvas.width, BLOCK, 0, 0, canvas.width, BLOCK);
+      const scale = drawing.videoWidth / W;  // a busy server sends smaller drawings
+      pen.drawImage(drawing, 0, 0, canvas.width * scale, BLOCK * scale, 0, 0, canvas.width, BLOCK);
       const px = pen.getImageData(0, BLOCK >> 1, canvas.width, 1).data;
       let value = 0, check = 0;
       for (let i = 0; i < BITS + CHECK; i++) {{

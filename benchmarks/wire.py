@@ -55,6 +55,7 @@ def serve(*, host: str, port: int, token: str | None, engine: str, limits: Mappi
         peers=None,
         model="lite",
         engine=engine,
+        threads=None,
         faces=1,
         layout="inplace",
         smooth=0.5,

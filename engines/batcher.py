@@ -8,7 +8,8 @@
 
 A seat waits for its own drawing, so it has at most one request here and nothing queues: whoever feeds a seat keeps the
 newest portrait only. The worker waits for the others no longer than the window, and not at all once every seat that
-is taken has asked.
+is taken has asked. A CPU draws the pictures of a batch one after the other: there nobody is waited for, and each seat
+has its drawing as soon as that is done.
 """
 
 from __future__ import annotations
@@ -47,19 +48,19 @@ class Batcher:
     """Owns the thread that an engine is called from; does not close the engine."""
 
     def __init__(
-        self, *, engine: Engine, window_ms: float = WINDOW_MS, most: int = MOST, buckets: Sequence[int] = ()
+        self, *, engine: Engine, window_ms: float = WINDOW_MS, most: int | None = None, buckets: Sequence[int] = ()
     ) -> None:
         """
         Args:
             engine: called from one thread, with batches of 1 to ``most``.
             window_ms: how long the first request of a batch waits for others.
-            most: portraits in one batch.
+            most: portraits in one batch; None: :data:`MOST`, on a CPU one.
             buckets: sizes that the engine was built for; a batch is filled up to the next with its own first portrait.
-                None are needed where a batch is drawn one by one, as on the CPU.
+                None are needed on a CPU.
         """
         self.engine = engine
         self._window = window_ms / 1000
-        self._most = most
+        self._given_most = most
         self._buckets = tuple(sorted(buckets))
         self._changed = threading.Condition()
         self._waiting: list[_Request] = []
@@ -67,8 +68,15 @@ class Batcher:
         self._closed = False
         self.batches = 0
         self.portraits = 0
+        self.busy_s = 0.0
+        """Seconds that the engine has been drawing."""
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
+
+    @property
+    def _most(self) -> int:
+        """Asked anew for every batch: an engine may move from the CPU to a card while it is in use."""
+        return self._given_most or (1 if self.engine.device.startswith("CPU") else MOST)
 
     def seat(self) -> Seat:
         """A place for one peer: an engine of its own, as far as it can see."""
@@ -139,7 +147,9 @@ class Batcher:
             np.concatenate([*arrays, np.repeat(arrays[0][:1], fill, 0)])
             for arrays in ([r.photo for r in batch], [r.boxes for r in batch], [r.matte for r in batch])
         )
+        begun = time.perf_counter()
         drawn = self.engine.draw(photo, boxes, matte)
+        self.busy_s += time.perf_counter() - begun
         self.batches += 1
         self.portraits += total
         for request, part in zip(batch, np.split(drawn[:total], np.cumsum(sizes)[:-1]), strict=True):

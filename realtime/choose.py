@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from realtime.config import StreamConfig
-from realtime.core import SinkError, SourceError
+from realtime.core import ConfigError, SinkError, SourceError
+from realtime.webrtc.settings import DEFAULT_ADDRESS, parse_address
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -21,7 +22,7 @@ VECTOR_SUFFIXES = (".svg",)
 FILE_SUFFIXES = (*VIDEO_SUFFIXES, *PICTURE_SUFFIXES, *VECTOR_SUFFIXES)
 CLEAR_SUFFIXES = (".png", ".svg", ".webm", ".mov")
 """Files that can leave the paper out."""
-SOURCES = "camera[:N], demo, a URL, or the path of a picture or clip"
+SOURCES = "camera[:N], demo, whip[:HOST:PORT], a URL, or the path of a picture or clip"
 SINKS = f"window, virtual-camera[:DEVICE], whip:URL, null, or a path ending in {' '.join(FILE_SUFFIXES)}"
 OUT = Path("out")
 DEMO_SECONDS = 10.0
@@ -30,7 +31,7 @@ PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM
 """First bytes of JPEG, PNG, BMP, TIFF and JPEG 2000. WebP hides behind RIFF, as AVI does."""
 PICTURE_INPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".jp2")
 
-SourceKind = Literal["camera", "demo", "url", "picture", "video"]
+SourceKind = Literal["camera", "demo", "whip", "url", "picture", "video"]
 SinkKind = Literal["window", "virtual-camera", "whip", "null", "video", "picture", "vector"]
 FILE_KINDS: tuple[SinkKind, ...] = ("video", "picture", "vector")
 
@@ -39,10 +40,10 @@ FILE_KINDS: tuple[SinkKind, ...] = ("video", "picture", "vector")
 class SourceChoice:
     kind: SourceKind
     value: str = ""
-    """Camera number, URL or path; empty for the demo."""
+    """Camera number, address of the WHIP endpoint, URL or path; empty for the demo."""
 
     def __str__(self) -> str:
-        return f"camera {self.value}" if self.kind == "camera" else self.value or self.kind
+        return f"{self.kind} {self.value}".rstrip() if self.kind in ("camera", "whip") else self.value or self.kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,14 @@ def source_choice(text: str) -> SourceChoice:
         if not number.isdecimal():
             raise SourceError(f"source {text!r}: expected camera or camera:N with a whole number; see --list-devices")
         return SourceChoice(kind="camera", value=number)
+    if whip := re.fullmatch(r"whip(?::(.*))?", text):
+        try:
+            host, port = parse_address(whip[1]) if whip[1] is not None else DEFAULT_ADDRESS
+        except ConfigError:
+            raise SourceError(
+                f"source {text!r}: expected whip or whip:HOST:PORT; write for example whip:127.0.0.1:8080"
+            ) from None
+        return SourceChoice(kind="whip", value=f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         return SourceChoice(kind="url", value=text)
     return SourceChoice(kind=_kind_of_file(Path(text)), value=text)
@@ -160,7 +169,7 @@ def _into_a_file(config: StreamConfig, source: SourceChoice, said: list[str]) ->
     """No display: the drawing goes to out/, and an endless source stops after DEMO_SECONDS."""
     live = bool(config.live)
     still = source.kind == "picture" and not live
-    endless = source.kind in ("camera", "demo", "url") or config.loop or (source.kind == "picture" and live)
+    endless = source.kind in ("camera", "demo", "whip", "url") or config.loop or (source.kind == "picture" and live)
     name = Path(source.value).stem if source.kind in ("picture", "video") else "demo"
     target = OUT / f"{name}{'.png' if still else '.webm' if config.transparent else '.mp4'}"
     seconds = config.seconds

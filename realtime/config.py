@@ -32,7 +32,7 @@ class StreamConfig:
     """One run of the program. None means: choose for me, and say what was chosen."""
 
     source: str | None = None
-    """camera[:N], demo, a URL, or the path of a picture or clip."""
+    """camera[:N], demo, whip[:HOST:PORT], a URL, or the path of a picture or clip."""
     sink: tuple[str, ...] = ()
     """Each of window, virtual-camera[:DEVICE], null, or a path whose suffix tells its kind."""
     engine: str = "auto"
@@ -186,7 +186,8 @@ OPTIONS: Mapping[str, _Option] = {
     "source": _Option(
         parse=_text,
         metavar="SOURCE",
-        help="camera[:N], demo, a URL (rtsp, http), or the path of a picture or clip",
+        help="camera[:N], demo, whip[:HOST:PORT] (be published to), a URL (rtsp, http), or the path of a picture or "
+        "clip",
     ),
     "sink": _Option(
         parse=_sinks,
@@ -231,7 +232,9 @@ OPTIONS: Mapping[str, _Option] = {
         help="serve a page for browsers, WHIP and WHEP instead (default 127.0.0.1:8080)",
     ),
     "token": _Option(
-        parse=_token_text, metavar="TOKEN", help="what senders must show to the server (default: made up)"
+        parse=_token_text,
+        metavar="TOKEN",
+        help="what senders must show to the server or to --source whip (default: made up)",
     ),
     "certificate": _Option(parse=_path, metavar="FILE", help="PEM certificate: the server speaks TLS"),
     "key": _Option(parse=_path, metavar="FILE", help="PEM key of the certificate"),

@@ -63,7 +63,7 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         if (warning := licence_warning(Path(config.model).stem, engine.manifest)) is not None:
             (warn or say)(warning)
         stylizer = opened.enter_context(closing(_stylizer(config, plan, controls, engine, opened)))
-        source = opened.enter_context(closing(open_source(plan, config)))
+        source = opened.enter_context(closing(open_source(plan, config, say)))
         info = source.info
         if not config.sink:
             choose.OUT.mkdir(exist_ok=True)
@@ -122,6 +122,7 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
         peers=config.peers,
         model=config.model,
         engine=config.engine,
+        threads=drawing_threads(),
         faces=config.faces,
         layout=config.layout,
         smooth=config.smooth,
@@ -212,7 +213,7 @@ def display_problem() -> str | None:
     return window.display_problem()
 
 
-def open_source(plan: choose.Plan, config: StreamConfig) -> Source:
+def open_source(plan: choose.Plan, config: StreamConfig, say: Say) -> Source:
     """Plugs are imported where they are needed: a clip loads no camera code."""
     width, height = CAMERA_SIZE
     fps = config.fps or LIVE_FPS
@@ -226,6 +227,23 @@ def open_source(plan: choose.Plan, config: StreamConfig) -> Source:
             from realtime.sources.demo import DemoSource
 
             return DemoSource(fps=fps, seconds=plan.seconds, live=plan.live, width=width, height=height)
+        case "whip":
+            from realtime import webrtc
+
+            webrtc.require()
+            from realtime.webrtc.settings import Settings, parse_address
+            from realtime.webrtc.whip_source import WhipSource
+
+            host, port = parse_address(value)
+            settings = Settings(
+                host=host,
+                port=port,
+                token=config.token,
+                certificate=config.certificate,
+                key=config.key,
+                ice_servers=config.ice_server,
+            )
+            return WhipSource(settings=settings.guarded(), say=say)
         case "url":
             from realtime.sources.url import UrlSource
 

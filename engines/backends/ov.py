@@ -91,6 +91,8 @@ class OpenVinoSession:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
+            # Else whoever calls is tied to the first processor while it draws, however busy others keep that one.
+            "ENABLE_CPU_PINNING": False,
         }
         try:
             model = core.read_model(str(path))

@@ -24,4 +24,4 @@ def require() -> None:
         import aiortc  # noqa: F401
         import prometheus_client  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"--serve needs {error.name}, which is not installed; expected it; do: {EXTRA}") from None
+        raise ConfigError(f"WebRTC needs {error.name}, which is not installed; expected it; do: {EXTRA}") from None

@@ -27,6 +27,14 @@ def make_app(*, lobby: Lobby) -> web.Application:
     return app
 
 
+def make_intake_app(*, lobby: Lobby) -> web.Application:
+    """The doors of one who takes pictures and shows nothing: WHIP alone."""
+    guard = Guard(settings=lobby.settings)
+    app = web.Application(middlewares=[guard.middleware()], client_max_size=lobby.settings.limits.body_bytes)
+    Signalling(lobby=lobby, guard=guard).add_publishing_to(app)
+    return app
+
+
 def make_runner(app: web.Application, *, idle_s: float = IDLE_S) -> web.AppRunner:
     """No access log: its lines would hold session URLs."""
     return web.AppRunner(app, access_log=None, keepalive_timeout=idle_s, shutdown_timeout=2.0)

@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 
 from realtime.core import PAPER, Frame
-from realtime.webrtc.encoder import TARGET, Codec, Packet, VideoEncoder, held
+from realtime.webrtc.encoder import TARGET, Codec, Packet, VideoEncoder, held, scaled
 
 BACKLOG = 15
 """Packets that wait for one watcher at most: half a second."""
@@ -100,6 +100,8 @@ class Broadcast:
         self._rated = 0.0
         self._latest: Frame | None = None
         self._closed = False
+        self.scale = 1.0
+        """Share of the drawing's sides that is sent; :attr:`latest` keeps its size."""
         self.latency = 0.0
         """Seconds from the end of decode to the encoded drawing, running mean."""
         self.bits = 0
@@ -182,7 +184,8 @@ class Broadcast:
             watcher.close()
 
     def _encode(self, frame: Frame, codec: Codec, bit_rate: int) -> list[Packet]:
-        height, width = frame.image.shape[:2]
+        bit_rate = held(round(bit_rate * self.scale**2))  # as many for each pixel
+        width, height = scaled(frame.image.shape[1], frame.image.shape[0], self.scale)
         encoder, now = self._encoders.get(codec), time.monotonic()
         if encoder is not None and now - self._rated >= RATE_S:
             change = max(bit_rate, encoder.bit_rate) / min(bit_rate, encoder.bit_rate)
@@ -195,7 +198,8 @@ class Broadcast:
             if due:
                 self._key_frames.discard(codec)
                 self._last_key_frame[codec] = now
-        return encoder.encode(frame.image, frame.captured, key_frame=due)
+        # Timed by when it is sent: what drawing took would be taken for the network's unsteadiness, and waited for.
+        return encoder.encode(frame.image, now, key_frame=due)
 
     def _hand_over(self, codec: Codec, packets: list[Packet]) -> None:
         for watcher in self._watchers[:]:

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from realtime.allocator import give_back
+from realtime.webrtc.ladder import LOOK_S
+from realtime.webrtc.load import Load
 from realtime.webrtc.offers import Offer, RefusedError
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.session import Kind, Session
 from realtime.webrtc.settings import Settings
-from realtime.webrtc.show import Show
+from realtime.webrtc.show import Intake, Show
 
 log = logging.getLogger(__name__)
 RETRY_S = 10
@@ -21,9 +23,26 @@ RETRY_S = 10
 class Lobby:
     """Opens, finds and ends sessions. Belongs to the event loop."""
 
-    def __init__(self, *, parts: Parts, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        parts: Parts | None = None,
+        load: Load | None = None,
+        make_intake: Callable[[str | None], Intake] | None = None,
+    ) -> None:
+        """
+        Args:
+            settings: of the server.
+            parts: of everybody's drawing.
+            load: what is measured; None makes it.
+            make_intake: takes what publishers send, under the name that they chose; then nothing is drawn by ``parts``.
+        """
+        assert (parts is None) != (make_intake is None), "what is sent is drawn, or taken by another"
         self.parts = parts
         self.settings = settings
+        self.load = load or Load(engine_s=lambda: 0.0 if parts is None else parts.styles.busy_s)
+        self._make_intake = make_intake
         self.draining = False
         """The server stops: nobody new is let in."""
         self.opened: Counter[str] = Counter()
@@ -32,13 +51,14 @@ class Lobby:
         self._gone: dict[str, None] = {}
         self._lookers: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def sessions(self) -> list[Session]:
         return list(self._sessions.values())
 
     @property
-    def shows(self) -> dict[str, Show]:
+    def shows(self) -> dict[str, Intake]:
         """Those that can be watched, by name."""
         return {session.show.name: session.show for session in self.sessions if session.kind != "watch"}
 
@@ -49,7 +69,12 @@ class Lobby:
         """Whether a session of that id has ended not long ago: deleting it again changes nothing."""
         return session_id in self._gone
 
-    def show(self, name: str) -> Show:
+    @property
+    def loads(self) -> dict[str, tuple[int, int]]:
+        """Batches and portraits drawn, by style."""
+        return {} if self.parts is None else self.parts.styles.loads
+
+    def show(self, name: str) -> Intake:
         """Raises RefusedError 404."""
         found = self.shows.get(name)
         if found is None:
@@ -64,6 +89,8 @@ class Lobby:
         session = Session(kind=kind, show=show, address=address, settings=self.settings, on_end=self._forget)
         self._sessions[session.id] = session
         self.opened[kind] += 1
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
         log.info("event=session-opened kind=%s sessions=%d", kind, len(self._sessions))
         return session, await session.answer(offer)
 
@@ -82,6 +109,9 @@ class Lobby:
     async def close(self) -> None:
         """End all sessions: every peer is told by DTLS, and no new one is let in."""
         self.draining = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         await asyncio.gather(*(session.end("the server stops") for session in self.sessions))
         await asyncio.gather(*self._ending, return_exceptions=True)
 
@@ -91,11 +121,24 @@ class Lobby:
         if not self._sessions:
             await asyncio.to_thread(give_back)
 
+    async def _look(self) -> None:
+        """For as long as anybody is here."""
+        while self._sessions:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self.load.look([show for show in self.shows.values() if isinstance(show, Show)])
+            except Exception as error:  # a system that does not tell its figures must not end the server
+                log.warning("event=cannot-measure error=%s %s", type(error).__name__, error)
+        self._looking = None
+
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    def _new_show(self, name: str | None, session: Callable[[], Session]) -> Show:
+    def _new_show(self, name: str | None, session: Callable[[], Session]) -> Intake:
+        if self._make_intake is not None:
+            return self._make_intake(name)
+        assert self.parts is not None
         return Show(
             parts=self.parts,
             name=name,
@@ -108,9 +151,11 @@ class Lobby:
         drawn = sum(session.kind != "watch" for session in here)
         watching = len(here) - drawn + self._lookers.total()
         full = watching >= limits.watchers if kind == "watch" else drawn >= limits.peers
-        if self.draining or full or mine >= limits.per_address:
+        busy = kind != "watch" and limits.by_load and self.load.full(drawn)
+        if self.draining or full or busy or mine >= limits.per_address:
             self.opened["refused"] += 1
-            why = "the server is about to stop" if self.draining else "the server is full"
+            why = "the server is full" if full or not busy else "the machine is too busy for one more"
+            why = "the server is about to stop" if self.draining else why
             raise RefusedError(503, f"{why}; try again in {RETRY_S} s", retry_after=RETRY_S)
         if kind != "watch" and name is not None and name in self.shows:
             raise RefusedError(409, f"stream: {name!r} is being sent to by another; choose another name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -64,12 +65,24 @@ class Outside:
                 "opened": dict(self._lobby.opened),
                 "engines": {
                     name: {"batches": batches, "portraits": portraits}
-                    for name, (batches, portraits) in self._lobby.parts.styles.loads.items()
+                    for name, (batches, portraits) in self._lobby.loads.items()
                 },
+                "load": self._load(),
                 "rss_mb": round(peak_rss_mb(), 1),
                 "sessions": sessions,
             }
         )
+
+    def _load(self) -> dict[str, Any]:
+        load = self._lobby.load
+        return {
+            "cores": load.cores,
+            "others_cores": round(load.others, 2),
+            "processor_ms_a_picture": round(load.cost_s * 1000, 1),
+            "engine_ms_a_picture": round(load.engine_s * 1000, 1),
+            "room_for": None if math.isinf(load.room) else round(load.room, 2),
+            "crowded": load.crowded,
+        }
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The same in Prometheus' text format."""
@@ -142,9 +155,11 @@ class _Figures(Collector):
         fps = GaugeMetricFamily("apdrawing_frames_per_second", "Drawings a second, all peers.")
         fps.add_metric([], sum(float(one["now"]["fps"]) for one in shows))
         portraits = CounterMetricFamily("apdrawing_portraits", "Portraits drawn.", labels=["style"])
-        for style, (_, count) in lobby.parts.styles.loads.items():
+        for style, (_, count) in lobby.loads.items():
             portraits.add_metric([style], count)
-        yield from (sessions, opened, age, fps, portraits)
+        room = GaugeMetricFamily("apdrawing_room", "Cameras that the machine has room for, by measure.")
+        room.add_metric([], lobby.load.room)
+        yield from (sessions, opened, age, fps, portraits, room)
 
 
 def _encoded(suffix: str, frame: Frame) -> bytes:

@@ -63,6 +63,11 @@ class Styles:
         """Batches and portraits drawn, by style."""
         return {name: (one.batches, one.portraits) for name, one in list(self._batchers.items())}
 
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the engines have been drawing, all together."""
+        return sum(one.busy_s for one in list(self._batchers.values()))
+
     def close(self) -> None:
         """May be called twice."""
         with self._lock:

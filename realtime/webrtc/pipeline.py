@@ -25,6 +25,7 @@ from realtime.stylizer import Stylizer
 from realtime.timing import Stats
 from realtime.webrtc.broadcast import Broadcast
 from realtime.webrtc.inlet import Inlet
+from realtime.webrtc.ladder import Ladder
 from realtime.webrtc.pen import Pen, Styles
 
 log = logging.getLogger(__name__)
@@ -48,20 +49,25 @@ class Parts:
 class Pipeline:
     """Runs from its start until it is closed or fails. The drawing is paper before, between and after."""
 
-    def __init__(self, *, parts: Parts, broadcast: Broadcast, on_failure: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, *, parts: Parts, inlet: Inlet, broadcast: Broadcast, on_failure: Callable[[Exception], None]
+    ) -> None:
         """
         Args:
             parts: shared by all peers.
+            inlet: gives the pictures.
             broadcast: takes the drawings.
             on_failure: called from this pipeline's thread when it can go on no more.
         """
         self._parts = parts
         self._broadcast = broadcast
         self._on_failure = on_failure
-        self.inlet = Inlet()
+        self.inlet = inlet
         self.controls = parts.controls()
         self.styles = parts.styles
         self.pen: Pen = parts.styles.pen()
+        self.ladder = Ladder()
+        """What is given up while the machine is too busy; whoever measures that (:mod:`realtime.webrtc.load`) steps."""
         self.stats = Stats(engine=self.pen.name, device=self.pen.device)
         self._thread = threading.Thread(target=self._run, name="peer", daemon=True)
         self._started = False
@@ -77,6 +83,7 @@ class Pipeline:
         told = self.stats.as_dict()
         told["frames_received"] = self.inlet.received
         told["dropped"] += self.inlet.overtaken
+        told["spared"] = self.inlet.spared
         return told
 
     def close(self) -> None:
@@ -111,7 +118,11 @@ class Pipeline:
             controls=self.controls,
         )
         return Stream(
-            source=self.inlet.source(watched=lambda: self._broadcast.watched, at_start=self._broadcast.paper),
+            source=self.inlet.source(
+                watched=lambda: self._broadcast.watched,
+                at_start=self._broadcast.paper,
+                rate=lambda: self.ladder.rung.fps,
+            ),
             stylizer=stylizer,
             sinks=[_Outlet(self._broadcast)],
             stats=self.stats,

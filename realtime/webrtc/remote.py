@@ -17,7 +17,9 @@ from aiortc import RTCDataChannel
 from realtime.controls import LAYOUTS, PHOTO_LAYOUTS
 from realtime.core import ConfigError
 from realtime.look import INKS, PAPERS
+from realtime.webrtc.pipeline import Pipeline
 from realtime.webrtc.session import Session
+from realtime.webrtc.show import Show
 
 log = logging.getLogger(__name__)
 FIGURES_S = 1.0
@@ -30,8 +32,10 @@ class Remote:
     """Serves one page for as long as its channel is open. Belongs to the event loop."""
 
     def __init__(self, *, session: Session, message_bytes: int) -> None:
+        assert isinstance(session.show, Show), "a page's session has a drawing of its own"
         self._session = session
-        self._pipeline = session.show.pipeline
+        self._show = session.show
+        self._pipeline = self._show.pipeline
         self._message_bytes = message_bytes
         self._channel: RTCDataChannel | None = None
         self._task: asyncio.Task[None] | None = None
@@ -74,7 +78,7 @@ class Remote:
         self._messages.put_nowait(message)
 
     async def _run(self) -> None:
-        self._send({"settings": self.settings(), "choices": choices(self._pipeline.pen.name, self._session)})
+        self._send({"settings": self.settings(), "choices": choices(self._pipeline)})
         told = asyncio.get_running_loop().time()
         while True:
             try:
@@ -82,11 +86,15 @@ class Remote:
                     await self._take(await self._messages.get())
             except TimeoutError:
                 told += FIGURES_S
-                self._send({"figures": self._session.show.figures()["now"] | self._more_figures()})
+                self._send({"figures": self._show.figures()["now"] | self._more_figures()})
 
     def _more_figures(self) -> dict[str, Any]:
-        show = self._session.show
-        return {"watchers": show.broadcast.watchers, "latency_ms": round(show.broadcast.latency * 1000)}
+        show = self._show
+        return {
+            "watchers": show.broadcast.watchers,
+            "latency_ms": round(show.broadcast.latency * 1000),
+            "quality": show.quality(),
+        }
 
     async def _take(self, message: str) -> None:
         try:
@@ -115,15 +123,14 @@ class Remote:
             self._channel.send(json.dumps(message))
 
 
-def choices(engine: str, session: Session) -> dict[str, Any]:
+def choices(pipeline: Pipeline) -> dict[str, Any]:
     """What a page can offer its user."""
-    styles = session.show.pipeline.styles.styles
     return {
-        "styles": [{"name": style.name, "text": style.text} for style in styles],
+        "styles": [{"name": style.name, "text": style.text} for style in pipeline.styles.styles],
         "layouts": OFFERED_LAYOUTS,
         "papers": PAPERS,
         "inks": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in INKS.items()},
-        "engine": engine,
+        "engine": pipeline.pen.name,
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,10 +25,15 @@ log = logging.getLogger(__name__)
 class Server:
     """Runs until it is stopped. A context manager: leaving it closes what it was opened with."""
 
-    def __init__(self, *, settings: Settings, parts: Parts, say: Callable[[str], None], opened: ExitStack) -> None:
+    option = "--serve"
+    """What its user named the address by."""
+
+    def __init__(
+        self, *, settings: Settings, parts: Parts | None, say: Callable[[str], None], opened: ExitStack
+    ) -> None:
         """
         Args:
-            settings: how it runs; any address but loopback must have a token (:func:`with_token`).
+            settings: how it runs; any address but loopback must have a token (:meth:`Settings.guarded`).
             parts: of the peers' pipelines.
             say: takes lines for the user.
             opened: closed in the end.
@@ -62,8 +66,8 @@ class Server:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(on_loop_fault)
-        lobby = Lobby(parts=self._parts, settings=self.settings)
-        runner = make_runner(make_app(lobby=lobby))
+        lobby, app = self._doors()
+        runner = make_runner(app)
         await runner.setup()
         try:
             await self._listen(runner)
@@ -75,6 +79,10 @@ class Server:
             await lobby.close()
             await runner.cleanup()
 
+    def _doors(self) -> tuple[Lobby, web.Application]:
+        lobby = Lobby(parts=self._parts, settings=self.settings)
+        return lobby, make_app(lobby=lobby)
+
     async def _listen(self, runner: web.AppRunner) -> None:
         settings = self.settings
         try:
@@ -83,7 +91,8 @@ class Server:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise ConfigError(
-                f"--serve {settings.host}:{settings.port}: {reason}; expected an address that is free; give another"
+                f"{self.option} {settings.host}:{settings.port}: {reason}; expected an address that is free; "
+                "give another"
             ) from None
         self.port = runner.addresses[0][1]
 
@@ -100,10 +109,6 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._opened.close()
-
-
-def new_token() -> str:
-    return secrets.token_urlsafe(24)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

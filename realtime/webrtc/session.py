@@ -19,7 +19,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from realtime.webrtc import mending
 from realtime.webrtc.offers import Fragment, Offer, RefusedError, answered_codec
 from realtime.webrtc.settings import Settings
-from realtime.webrtc.show import Show
+from realtime.webrtc.show import Intake
 from realtime.webrtc.tracks import DrawingTrack, SoundTrack
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ CLOSE_S = 5.0
 class Session:
     """A page (sends its camera, gets its drawing), a publisher (sends), or a watcher (gets)."""
 
-    def __init__(self, *, kind: Kind, show: Show, address: str, settings: Settings, on_end: OnEnd) -> None:
+    def __init__(self, *, kind: Kind, show: Intake, address: str, settings: Settings, on_end: OnEnd) -> None:
         """
         Args:
             kind: see the class.
@@ -90,6 +90,8 @@ class Session:
             raise RefusedError(
                 406, "offer: expected one that can be answered; its parts contradict each other"
             ) from None
+        for transceiver in connection.getTransceivers() if self.kind != "watch" else ():
+            mending.at_once(transceiver.receiver)
         self._born = self._heard = time.monotonic()
         self._clock = asyncio.create_task(self._watch_the_clock())
         return str(connection.localDescription.sdp)
@@ -155,6 +157,8 @@ class Session:
         if self.kind == "publish":
             return
         sender = self._connection.addTrack(self._drawing)
+        if self.kind == "page":
+            mending.shown_at_once(sender)
         mending.on_feedback(sender, key_frame=self._drawing.want_key_frame, bit_rate=self._drawing.set_bit_rate)
         if self.kind == "watch" and offer.audio:
             self._connection.addTrack(SoundTrack(sound=self.show.sound))
@@ -172,7 +176,7 @@ class Session:
             self.connected = True
             self._heard = time.monotonic()
             if self.kind != "watch":
-                self.show.pipeline.start()
+                self.show.start()
         elif state in ("failed", "closed"):
             await self.end("the peer closed it" if self.connected else "no connection came about")
 
@@ -187,7 +191,7 @@ class Session:
             now = time.monotonic()
             for one in unsticking:
                 try:
-                    inlet = self.show.pipeline.inlet
+                    inlet = self.show.inlet
                     gone = await one.look(frames=inlet.received, now=now)
                     inlet.overtaken += gone
                 except Exception as error:  # a library's inside may change; the clock must not stop for that

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+import secrets
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from realtime.core import ConfigError
@@ -21,6 +22,8 @@ class Limits:
 
     peers: int = 4
     """Cameras drawn at once."""
+    by_load: bool = True
+    """Refuse cameras also when the machine, by measure (:mod:`realtime.webrtc.load`), has no room for one more."""
     watchers: int = 32
     """Connections that only watch, MJPEG among them."""
     per_address: int = 12
@@ -70,6 +73,10 @@ class Settings:
     ice_servers: tuple[IceServer, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
+    def guarded(self) -> Settings:
+        """The same with a token, made up where none is given, unless only this machine can reach it."""
+        return self if self.loopback or self.token is not None else replace(self, token=new_token())
+
     @property
     def loopback(self) -> bool:
         return is_loopback(self.host)
@@ -77,6 +84,11 @@ class Settings:
     @property
     def scheme(self) -> str:
         return "https" if self.certificate is not None else "http"
+
+
+def new_token() -> str:
+    """One that cannot be guessed."""
+    return secrets.token_urlsafe(24)
 
 
 def is_loopback(host: str) -> bool:

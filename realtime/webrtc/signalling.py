@@ -34,15 +34,17 @@ class Signalling:
         self._limits = lobby.settings.limits
 
     def add_to(self, app: web.Application) -> None:
+        self.add_publishing_to(app)
+        app.router.add_post("/whep/{stream}", self.watch)
+        app.router.add_options("/whep/{stream}", self.options)
+        app.router.add_post("/offer", self.offer)
+
+    def add_publishing_to(self, app: web.Application) -> None:
+        """WHIP alone."""
         router = app.router
-        for path, handler in (
-            ("/whip", self.publish),
-            ("/whip/{stream}", self.publish),
-            ("/whep/{stream}", self.watch),
-        ):
-            router.add_post(path, handler)
+        for path in ("/whip", "/whip/{stream}"):
+            router.add_post(path, self.publish)
             router.add_options(path, self.options)
-        router.add_post("/offer", self.offer)
         router.add_patch("/session/{id}", self.patch)
         router.add_delete("/session/{id}", self.delete)
         router.add_options("/session/{id}", self.session_options)
@@ -113,7 +115,7 @@ class Signalling:
         response.headers["Location"] = f"/session/{session.id}"
         response.headers["ETag"] = session.etag
         response.headers["Accept-Patch"] = FRAGMENT
-        if kind == "publish":
+        if kind == "publish" and self._lobby.parts is not None:
             response.headers.add("Link", f'</watch/{session.show.name}>; rel="alternate"; type="text/html"')
         self._add_ice_servers(response, with_secrets=True)
         return response

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import engines
@@ -17,7 +16,7 @@ from realtime.smoothing import make_smoother
 from realtime.stylizer import Stylizer
 from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import OneAtATime, Parts
-from realtime.webrtc.server import Server, new_token
+from realtime.webrtc.server import Server
 from realtime.webrtc.settings import IceServer, Limits, Settings
 from realtime.webrtc.spare import Spare
 
@@ -35,6 +34,7 @@ def build_server(
     peers: int | None,
     model: str,
     engine: str,
+    threads: int | None,
     faces: int,
     layout: str,
     smooth: float,
@@ -44,7 +44,10 @@ def build_server(
     warn: Say,
     make_stylizer: Callable[..., Stylizer] = Stylizer,
 ) -> Server:
-    """Load what draws, so that the first peer does not wait. Raises UserError; what was opened by then is closed."""
+    """Load what draws, so that the first peer does not wait. Raises UserError; what was opened by then is closed.
+
+    ``threads`` are those of each engine, None for as many as there are cores.
+    """
     if layout in PHOTO_LAYOUTS or look.paper not in PAPERS:
         raise ConfigError(
             f"--serve: expected a layout and a paper that every peer may have, got {layout}, {look.paper}; the page "
@@ -53,12 +56,14 @@ def build_server(
     settings = _settings(address, token, certificate, key, ice_servers, peers)
     with ExitStack() as opened:
         styles = Styles(
-            styles=_styles(model), load=lambda name: engines.load(name, backend=engine, log=say), first=model
+            styles=_styles(model),
+            load=lambda name: engines.load(name, backend=engine, threads=threads, log=say),
+            first=model,
         )
         opened.callback(styles.close)
         if (warning := licence_warning(Path(model).stem, styles.manifest(model))) is not None:
             warn(warning)
-        matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
+        matter = opened.enter_context(engines.load_matte(MATTE_MODEL, threads=threads))
         asset = face_landmarker()
         spare = Spare(make=lambda: _tracker(asset, faces))
         opened.callback(spare.close)
@@ -81,7 +86,7 @@ def _settings(
     ice_servers: tuple[IceServer, ...],
     peers: int | None,
 ) -> Settings:
-    settings = Settings(
+    return Settings(
         host=address[0],
         port=address[1],
         token=token,
@@ -89,8 +94,7 @@ def _settings(
         key=key,
         ice_servers=ice_servers,
         limits=Limits() if peers is None else Limits(peers=peers),
-    )
-    return settings if settings.loopback or token is not None else replace(settings, token=new_token())
+    ).guarded()
 
 
 def _styles(model: str) -> list[Style]:

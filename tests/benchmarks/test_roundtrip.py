@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -23,6 +24,17 @@ def test_a_time_is_read_from_what_was_encoded(codec: Codec) -> None:
             read += [read_row(frame.to_ndarray(format="rgb24")) for frame in context.decode(av.Packet(bytes(packet)))]
     read += [read_row(frame.to_ndarray(format="rgb24")) for frame in context.decode(None)]
     assert read == times
+
+
+@pytest.mark.parametrize(
+    ("drawn", "seen"), [((480, 640), (480, 360)), ((480, 640), (320, 240)), ((240, 320), (320, 240))]
+)
+def test_a_time_is_read_from_a_picture_that_was_made_smaller(drawn: tuple[int, int], seen: tuple[int, int]) -> None:
+    for time in (0, 40_001, 65_535):
+        image = np.full((*drawn, 3), 255, np.uint8)
+        draw_row(image, time)
+        small = np.asarray(cv2.resize(image, seen, interpolation=cv2.INTER_AREA), np.uint8)
+        assert read_row(small, width=drawn[1]) == time
 
 
 def test_a_torn_row_is_no_time() -> None:

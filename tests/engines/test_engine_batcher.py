@@ -67,6 +67,20 @@ def test_peers_that_ask_together_are_drawn_as_one_batch_and_each_gets_its_own() 
     assert [int(one.min()) for one in drawn] == [1, 2, 3, 4]
 
 
+def test_on_a_cpu_nobody_waits_for_another_and_a_card_that_takes_over_draws_together() -> None:
+    engine = Marker(seconds=0.05)
+    engine.device = "CPU (fast), 1 thread"
+    with batched(engine, window_ms=60_000) as batcher, ThreadPoolExecutor(4) as pool:
+        seats = [batcher.seat() for _ in range(4)]
+        assert (seats[0].draw(*portrait(1)) == 1).all()  # the three others have not asked: the minute is not waited for
+        list(pool.map(lambda seat: seat.draw(*portrait(2)), seats))
+        assert engine.sizes == [1] * 5
+        assert len(seats[1].draw(*portrait(3, 2))) == 2
+        engine.device = "CUDA"
+        list(pool.map(lambda seat: seat.draw(*portrait(4)), seats))
+    assert engine.sizes == [1, 1, 1, 1, 1, 2, 4]
+
+
 def test_several_faces_of_one_peer_stay_together() -> None:
     engine = Marker()
     with batched(engine, window_ms=2000, most=3) as batcher, ThreadPoolExecutor(2) as pool:

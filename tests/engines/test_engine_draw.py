@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,22 @@ def test_a_drawing_is_not_changed_by_the_next_one(engine: Engine, five: Inputs) 
     kept = first.copy()
     draw(engine, part(five, 1, 2))
     np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="asks Linux which processors a thread may use")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_who_draws_with_one_thread_is_tied_to_no_processor(tiny: Path, five: Inputs, backend: str) -> None:
+    mine, seen = os.sched_getaffinity(0), set()
+    if len(mine) < 2:
+        pytest.skip("there is one processor")
+    with engines.load(tiny, backend, threads=1) as engine:
+        thread = threading.Thread(target=lambda: [draw(engine, five) for _ in range(10)])
+        thread.start()
+        while thread.is_alive():
+            for one in Path("/proc/self/task").iterdir():
+                with suppress(OSError):
+                    seen.add(frozenset(os.sched_getaffinity(int(one.name))))
+    assert seen == {frozenset(mine)}
 
 
 def test_strided_and_read_only_pictures_are_drawn_alike(engine: Engine, five: Inputs) -> None:

@@ -92,8 +92,24 @@ function heard(message) {
     $("pause").textContent = paused ? "Go on" : "Pause";
     running(true);
   }
-  if (message.figures) serverFigures = message.figures;
+  if (message.figures) {
+    serverFigures = message.figures;
+    if (message.figures.quality) sendAsWanted(message.figures.quality);
+  }
   if (message.error) tell(message.error, true);
+}
+
+// A busy server draws smaller and fewer pictures for a while: those that it would pass over are not sent.
+function sendAsWanted({ scale, fps }) {
+  const sender = peer && peer.getSenders().find((one) => one.track && one.track.kind === "video");
+  if (!sender || !sender.getParameters) return;
+  const wanted = sender.getParameters();
+  const encoding = wanted.encodings && wanted.encodings[0];
+  if (!encoding || (encoding.maxFramerate || null) === fps && (encoding.scaleResolutionDownBy || 1) === 1 / scale) return;
+  if (fps) encoding.maxFramerate = fps;
+  else delete encoding.maxFramerate;
+  encoding.scaleResolutionDownBy = 1 / scale;
+  sender.setParameters(wanted).catch(() => {});
 }
 
 function drop() {
@@ -178,6 +194,7 @@ async function figures() {
   if (serverFigures.latency_ms !== undefined) told.push(`drawn in ${serverFigures.latency_ms} ms`);
   if (roundTrip !== null) told.push(`network ${Math.max(1, Math.round(roundTrip * 1000))} ms`);
   if (serverFigures.engine) told.push(serverFigures.engine);
+  if (serverFigures.quality && (serverFigures.quality.fps || serverFigures.quality.scale < 1)) told.push("the server is busy");
   if (serverFigures.watchers > 1) told.push(`${serverFigures.watchers - 1} watching`);
   $("figures").textContent = told.join("  ·  ");
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -23,10 +23,12 @@ from realtime.controls import Controls
 from realtime.core import Face, Frame
 from realtime.smoothing import make_smoother
 from realtime.webrtc.app import make_app
+from realtime.webrtc.load import Load
 from realtime.webrtc.lobby import Lobby
 from realtime.webrtc.pen import Style, Styles
 from realtime.webrtc.pipeline import Parts
 from realtime.webrtc.settings import IceServer, Limits, Settings
+from realtime.webrtc.show import Show
 
 PATIENCE_S = 30.0
 """For whatever must come in the end; nothing here is timed."""
@@ -135,6 +137,13 @@ def fake_parts(engine: InkEngine, trackers: list[MiddleTracker]) -> Parts:
     )
 
 
+class Unmoved(Load):
+    """Load that is not measured: a slow machine must not change what a test sees."""
+
+    def look(self, shows: Sequence[Show]) -> None:
+        pass
+
+
 @asynccontextmanager
 async def serving(
     *,
@@ -147,7 +156,8 @@ async def serving(
     trackers: list[MiddleTracker] = []
     parts = fake_parts(engine, trackers)
     quick = Limits(**{"wrong_token_s": (0.0, 0.01), **limits})
-    lobby = Lobby(parts=parts, settings=Settings(token=token, ice_servers=ice_servers, limits=quick))
+    settings = Settings(token=token, ice_servers=ice_servers, limits=quick)
+    lobby = Lobby(parts=parts, settings=settings, load=Unmoved(engine_s=lambda: 0.0))
     server = TestServer(make_app(lobby=lobby), host="127.0.0.1")
     await server.start_server()
     try:

@@ -16,11 +16,20 @@ from serving import Served, run, serving, stream_of, until, whip
 
 from benchmarks.chromium import Browser, Tab, chromium, find_chromium
 from benchmarks.line import Line
+from realtime.webrtc.ladder import Rung
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason="needs Chromium, which is not here")]
 
 STATUS = "document.getElementById('status').textContent"
 CLICK = "document.getElementById('start').click()"
+NOTE_WHAT_IS_SENT = """(() => {
+  const real = RTCRtpSender.prototype.setParameters;
+  window.sent = {};
+  RTCRtpSender.prototype.setParameters = function (wanted) {
+    window.sent = wanted.encodings[0];
+    return real.call(this, wanted);
+  };
+})()"""
 DRAWN = """(() => {
   const video = document.getElementById('drawing'), canvas = document.createElement('canvas');
   if (!video.videoWidth) return false;
@@ -79,6 +88,15 @@ def test_settings_views_pause_and_stop_work(camera: Path) -> None:
             await until(lambda: controls.layout == "inplace")
             await tab.run("document.getElementById('pause').click()")
             await until(lambda: controls.paused)
+            await tab.run(NOTE_WHAT_IS_SENT)
+            ladder = served.lobby.sessions[0].show.pipeline.ladder
+            ladder.rung = Rung(scale=0.75, fps=8.0)
+            await tab.until(
+                "window.sent.maxFramerate === 8 && Math.round(100 * window.sent.scaleResolutionDownBy) === 133"
+            )
+            ladder.rung = Rung()
+            await tab.until("window.sent.maxFramerate === undefined && window.sent.scaleResolutionDownBy === 1")
+            assert tab.console == []
             await tab.run(CLICK)
             await until(lambda: not served.lobby.sessions)
             assert await tab.run("document.getElementById('start').textContent") == "Start"

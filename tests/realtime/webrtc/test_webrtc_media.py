@@ -23,7 +23,8 @@ from serving import Peer, run, serving, until
 from realtime.core import Frame
 from realtime.webrtc import mending
 from realtime.webrtc.broadcast import BACKLOG, Broadcast
-from realtime.webrtc.encoder import CEILING, FLOOR, Codec, VideoEncoder
+from realtime.webrtc.encoder import CEILING, FLOOR, TARGET, Codec, VideoEncoder
+from realtime.webrtc.inlet import to_rgb
 from realtime.webrtc.sound import HEAD_START_S, Sound
 
 CODECS: tuple[Codec, ...] = ("VP8", "H264")
@@ -118,6 +119,23 @@ def test_one_bad_line_does_not_spoil_it_for_the_others() -> None:
     run(scenario())
 
 
+def test_a_drawing_that_is_sent_smaller_takes_fewer_bits_and_is_kept_at_its_size() -> None:
+    async def scenario() -> None:
+        broadcast = Broadcast(loop=asyncio.get_running_loop())
+        broadcast.watch("VP8")
+        await asyncio.to_thread(broadcast.send, a_frame())
+        assert (broadcast._encoders["VP8"].size, broadcast._encoders["VP8"].bit_rate) == ((64, 48), TARGET)
+        broadcast.scale = 0.75
+        await asyncio.to_thread(broadcast.send, a_frame())
+        assert broadcast._encoders["VP8"].size == (48, 36)
+        assert broadcast._encoders["VP8"].bit_rate == round(TARGET * 9 / 16)
+        assert broadcast.latest is not None
+        assert broadcast.latest.image.shape == (48, 64, 3)
+        broadcast.close()
+
+    run(scenario())
+
+
 def rsa_certificate() -> RTCCertificate:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "gstreamer")])
@@ -171,3 +189,17 @@ def test_a_machine_without_a_network_offers_loopback(monkeypatch: pytest.MonkeyP
     assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
     monkeypatch.setattr(mending, "_addresses", lambda _ipv4, _ipv6: ["192.0.2.7"])
     assert aioice.ice.get_host_addresses(True, True) == ["192.0.2.7"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 240), (322, 242), (321, 241)])
+@pytest.mark.parametrize(("space", "spread"), [(2, 0), (6, 1), (1, 0), (5, 2)])
+def test_colours_are_those_that_the_picture_is_marked_with(width: int, height: int, space: int, spread: int) -> None:
+    dice = np.random.default_rng(0)
+    patches = dice.integers(60, 200, (6, 6, 3), dtype=np.uint8)
+    image = np.asarray(cv2.resize(patches, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    picture = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")
+    picture.colorspace, picture.color_range = space, spread
+    expected = picture.to_ndarray(format="rgb24").astype(int)
+    assert np.abs(to_rgb(picture, (width, height)).astype(int) - expected).mean() < 2
+    small = to_rgb(picture, (160, 120))
+    assert small.shape == (120, 160, 3)

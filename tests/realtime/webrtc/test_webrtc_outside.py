@@ -56,6 +56,7 @@ def test_metrics_are_prometheus_text() -> None:
             assert 'apdrawing_sessions{kind="page"} 1.0' in text
             assert 'apdrawing_sessions_opened_total{kind="page"} 1.0' in text
             assert "apdrawing_latency_seconds" in text
+            assert "apdrawing_room +Inf" in text
 
     run(scenario())
 
