@@ -6,13 +6,16 @@ VENV_DEV ?= .venv-dev
 # The console log of one environment must not depend on another one that happens to be active.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
-.PHONY: setup setup-dev run test soak check doctor format gpu-check clean
+.PHONY: setup setup-dev clients run test soak check doctor format gpu-check clean
 
 setup:  ## what a user runs: the live program and WebRTC, no torch
 	@$(PYTHON) tools/setup.py --venv "$(VENV)" --extras webrtc
 
 setup-dev:  ## everything: torch, training, tests, lint, types
 	@$(PYTHON) tools/setup.py --venv "$(VENV_DEV)" --extras dev
+
+clients:  ## WHIP and WHEP clients by others, by npm, for the tests that try them
+	@$(PYTHON) tools/clients.py
 
 run: setup
 	@"$(VENV)/bin/python" run_stream.py $(ARGS)

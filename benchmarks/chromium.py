@@ -8,7 +8,7 @@ import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -94,8 +94,10 @@ class Tab:
 
 
 @asynccontextmanager
-async def chromium(*, camera: Path | None, binary: str | None = None) -> AsyncIterator[Browser]:
-    """A running browser; ``camera`` is an .mjpeg or .y4m file."""
+async def chromium(
+    *, camera: Path | None, binary: str | None = None, more: Sequence[str] = ()
+) -> AsyncIterator[Browser]:
+    """A running browser; ``camera`` is an .mjpeg or .y4m file, ``more`` are further flags."""
     found = binary or find_chromium()
     if found is None:
         raise FileNotFoundError("no Chromium here; expected one; do: apt-get install chromium")
@@ -114,6 +116,7 @@ async def chromium(*, camera: Path | None, binary: str | None = None) -> AsyncIt
         "--use-fake-ui-for-media-stream",
         "--remote-debugging-port=0",
         f"--user-data-dir={folder}",
+        *more,
     ]
     if camera is not None:
         flags.append(f"--use-file-for-fake-video-capture={camera}")

@@ -5,7 +5,8 @@ four threads here: left alone, resident memory climbs by some 90 MB in the first
 
 Planes of a megabyte come and go many times a frame. glibc asks the system for each anew and gives it back, and a page
 that is touched for the first time costs more than what is then done with it: a fifth of the time of the filter over
-time. Up to 32 MB are therefore taken from the heap, and what is free at its top is kept.
+time. Up to 32 MB are therefore taken from the heap, and what is free at its top is kept. Once nobody is drawn any more,
+:func:`give_back` hands all of it to the system.
 """
 
 from __future__ import annotations
@@ -29,3 +30,35 @@ def bound_heaps(count: int = 2) -> bool:
         return bool(min(mallopt(*one) for one in wanted) == 1)  # each is set, whatever the others say
     except AttributeError:  # another C library
         return False
+
+
+def give_back() -> bool:
+    """Return what the heaps keep free; takes some milliseconds. For when no frames pass: the next ones pay for their
+    pages anew. False where there is no glibc, or nothing to return."""
+    try:
+        return sys.platform.startswith("linux") and bool(ctypes.CDLL(None).malloc_trim(0))
+    except AttributeError:
+        return False
+
+
+def heap_in_use() -> int | None:
+    """Bytes that were asked of the C allocator and not freed, without what it keeps; None where it does not tell."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2  # glibc 2.33
+    except (AttributeError, TypeError):
+        return None
+    mallinfo.restype = _MallInfo
+    told = mallinfo()
+    return int(told.uordblks + told.hblkhd)
+
+
+class _MallInfo(ctypes.Structure):
+    """mallinfo(3)."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
+    ]

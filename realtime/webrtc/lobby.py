@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 
+from realtime.allocator import give_back
 from realtime.webrtc.ladder import LOOK_S
 from realtime.webrtc.load import Load
 from realtime.webrtc.offers import Offer, RefusedError
@@ -118,6 +119,12 @@ class Lobby:
         await asyncio.gather(*(session.end("the server stops") for session in self.sessions))
         await asyncio.gather(*self._ending, return_exceptions=True)
 
+    async def _tidy(self, closing: asyncio.Task[None]) -> None:
+        """When the last has left, hand the system what its frames took."""
+        await asyncio.wait([closing])
+        if not self._sessions:
+            await asyncio.to_thread(give_back)
+
     async def _look(self) -> None:
         """For as long as anybody is here."""
         while self._sessions:
@@ -163,6 +170,7 @@ class Lobby:
     def _forget(self, session: Session, closing: asyncio.Task[None]) -> None:
         self._keep(closing)
         self._sessions.pop(session.id, None)
+        self._keep(asyncio.create_task(self._tidy(closing)))
         self._gone[session.id] = None
         while len(self._gone) > 1000:
             self._gone.pop(next(iter(self._gone)))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from aiohttp.http import HttpProcessingError
+
 OURS = "realtime.webrtc"
 OTHERS = ("aiohttp", "aiortc", "aioice", "asyncio")
 
@@ -19,6 +21,8 @@ class _Lines(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s level=%(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+            return  # a stranger's bad request was answered; it writes no lines here
         record.exc_info = record.exc_text = None  # one line; a fault of ours ends in the program's own report
         self._say(" ".join(self.format(record).split()))
 

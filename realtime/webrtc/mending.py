@@ -4,7 +4,9 @@
 - A peer that vanishes is noticed after half a minute: nobody is told when a packet comes in.
 - A picture is held until the first packet of the next has come: a whole frame of delay. Sound is held for four packets,
   and for good fourteen once one was lost.
+- What waits for the decoder has no end: on a machine that cannot keep up the picture gets later and later.
 - A packet that is lost and never repeated holds the picture up until 512 others have come: seconds.
+- A connection that is closed half made stumbles and leaves its sockets open.
 - A machine without a network has no address to offer, though browser and server are on it.
 - Browsers hold pictures back to show them evenly, unless each packet says that it is wanted at once.
 - Key frames and bit rates asked for by RTCP reach aiortc's own encoder alone; ours are shared by many senders.
@@ -12,7 +14,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, Queue
 from typing import Any
 
 import aioice.ice
@@ -32,6 +37,7 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
+log = logging.getLogger(__name__)
 CIPHERS = (
     b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305:"
     b"ECDHE-RSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:"
@@ -74,6 +80,18 @@ def on_packet(connection: RTCPeerConnection, heard: Callable[[], None]) -> None:
         ice: Any = dtls.transport._connection
         for name in ("data_received", "request_received"):
             setattr(ice, name, _after(heard, getattr(ice, name)))
+
+
+async def close(connection: RTCPeerConnection) -> None:
+    """Close it and all that it holds, also where it is half made and aiortc stumbles over what is not there yet."""
+    inside: Any = connection
+    ices, dtlses = set(inside._RTCPeerConnection__iceTransports), set(inside._RTCPeerConnection__dtlsTransports)
+    try:
+        await connection.close()
+    except AttributeError as error:
+        log.warning("event=half-closed error=%s", error)
+        for transport in (*dtlses, *ices):
+            await transport.stop()
 
 
 def on_feedback(sender: RTCRtpSender, *, key_frame: Callable[[], None], bit_rate: Callable[[int], None]) -> None:
@@ -177,10 +195,13 @@ def packets_of_sound(buffer: Any) -> Iterator[tuple[int, JitterFrame]]:
 
 
 class Unsticking:
-    """Watches one video receiver: asks again for what was lost, and after a while goes on without it."""
+    """Watches one video receiver: asks again for what was lost, and after a while goes on without it; and lets pictures
+    go that wait for the decoder, when there are too many."""
 
     AGAIN_S = 0.1
     GIVE_UP_S = 0.4
+    BACKLOG = 15
+    """Pictures that wait for the decoder at most: half a second."""
 
     def __init__(self, receiver: RTCRtpReceiver) -> None:
         self._receiver: Any = receiver
@@ -188,32 +209,68 @@ class Unsticking:
         self._since = 0.0
         self._asked = 0.0
 
-    async def look(self, *, frames: int, now: float) -> None:
-        """To be called a few times a second.
+    async def look(self, *, frames: int, now: float) -> int:
+        """To be called a few times a second. Returns how many pictures it has let go undecoded.
 
         Args:
             frames: pictures received so far.
             now: seconds.
         """
+        gone = _drained(self._receiver._RTCRtpReceiver__decoder_queue, most=self.BACKLOG)
+        if gone:
+            for source in self._media():
+                await self._receiver._send_rtcp_pli(source)
         buffer = self._receiver._RTCRtpReceiver__jitter_buffer
-        lost = self._receiver._RTCRtpReceiver__nack_generator.missing
-        waiting = any(packet is not None for packet in buffer._packets)
-        if frames != self._frames or not (lost and waiting):
+        nack = self._receiver._RTCRtpReceiver__nack_generator
+        if frames != self._frames or not _has_gap(buffer):
             self._frames, self._since = frames, now
-            return
-        sources = [s.source for s in self._receiver.getSynchronizationSources()]
-        media = [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+            return gone
         if now - self._since >= self.GIVE_UP_S:
             self._since = now
-            lost.clear()
+            nack.missing.clear()
             buffer.remove(buffer.capacity)
-            buffer._origin = None
-            for source in media:
+            # Onwards from here: what is repeated of the time before comes too late.
+            buffer._origin = None if nack.max_seq is None else (nack.max_seq + 1) % (1 << 16)
+            for source in self._media():
                 await self._receiver._send_rtcp_pli(source)
-        elif now - self._asked >= self.AGAIN_S:
+        elif nack.missing and now - self._asked >= self.AGAIN_S:
             self._asked = now
-            for source in media:
-                await self._receiver._send_rtcp_nack(source, sorted(lost))
+            for source in self._media():
+                await self._receiver._send_rtcp_nack(source, sorted(nack.missing))
+        return gone
+
+    def _media(self) -> list[int]:
+        """Sources of pictures, without those of repeated packets."""
+        sources = [one.source for one in self._receiver.getSynchronizationSources()]
+        return [source for source in sources if source not in self._receiver._RTCRtpReceiver__rtx_ssrc]
+
+
+def _drained(waiting: Queue[Any], *, most: int) -> int:
+    """Empty a queue of more than so many; what ends its reader stays. How many are gone."""
+    if waiting.qsize() <= most:
+        return 0
+    gone, ended = 0, False
+    with suppress(Empty):
+        while not ended:
+            ended = waiting.get_nowait() is None
+            gone += not ended
+    if ended:
+        waiting.put(None)
+    return gone
+
+
+def _has_gap(buffer: Any) -> bool:
+    """Whether packets in an aiortc jitter buffer wait behind one that is not there."""
+    if buffer._origin is None:
+        return False
+    places = [(buffer._origin + offset) % buffer.capacity for offset in range(buffer.capacity)]
+    gone = False
+    for place in places:
+        if buffer._packets[place] is None:
+            gone = True
+        elif gone:
+            return True
+    return False
 
 
 def _after(heard: Callable[[], None], call: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 from aiortc import RTCIceCandidate
 from aiortc.codecs import CODECS
@@ -17,6 +18,9 @@ from realtime.core import ConfigError
 from realtime.webrtc.encoder import Codec
 
 MOST_LINES = 1500
+TRANSPORT = frozenset({"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup", "rtcp-mux"})
+"""Attributes that a bundle has in common (RFC 8859)."""
+_PORT_0 = re.compile(r"^(m=\S+) 0 ")
 _MDNS = re.compile(r"^a=candidate:\S+ \S+ \S+ \S+ \S+\.local ", re.IGNORECASE)
 
 
@@ -59,12 +63,15 @@ def read_offer(text: str, *, most_candidates: int, publishes: bool) -> Offer:
     lines = text.splitlines()
     if len(lines) > MOST_LINES:
         raise RefusedError(400, f"offer: expected at most {MOST_LINES} lines, got {len(lines)}")
+    kept = [line for line in _written_out(lines) if line != "a=end-of-candidates" and not _MDNS.match(line)]
+    sdp = "\r\n".join(kept) + "\r\n"
     try:
-        description = SessionDescription.parse(text)
+        description = SessionDescription.parse(sdp)
         media = description.media
-        bundles = [set(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
+        bundles = [list(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
         users = [m.ice.usernameFragment if m.ice and m.ice.password else None for m in media]
         usable = all(users) and all(m.dtls is not None and m.dtls.fingerprints for m in media)
+        usable = usable and all(isinstance(m.rtp.muxId, str) for m in media)
     except Exception:  # a parser of others, fed by strangers: whatever it stumbles over is a bad offer
         raise RefusedError(400, "offer: expected SDP, got something that cannot be read") from None
     if not media or not usable:
@@ -74,16 +81,43 @@ def read_offer(text: str, *, most_candidates: int, publishes: bool) -> Offer:
         raise RefusedError(
             406, f"offer: expected one video, at most one audio and one data section; got {' '.join(kinds)}"
         )
-    if len(media) > 1 and {m.rtp.muxId for m in media} not in bundles:
+    mids = sorted(str(m.rtp.muxId) for m in media)
+    alone = len(media) == 1 and not bundles
+    if len(set(mids)) < len(media) or not (alone or [sorted(bundle) for bundle in bundles] == [mids]):
         raise RefusedError(406, "offer: expected all sections in one BUNDLE group")
     for section in media:
         _check_section(section, publishes=publishes)
     named = sum(line.startswith("a=candidate:") for line in lines)
     if named > most_candidates:
         raise RefusedError(400, f"offer: expected at most {most_candidates} candidates, got {named}")
-    kept = [line for line in lines if line != "a=end-of-candidates" and not _MDNS.match(line)]
-    sdp = "\r\n".join(kept) + "\r\n"
     return Offer(sdp=sdp, audio="audio" in kinds, candidates=named, user=str(users[0]))
+
+
+def _written_out(lines: list[str]) -> list[str]:
+    """The same offer with all that it implies.
+
+    A section that is only there bundled (``a=bundle-only``, port 0: RFC 9143 section 6, what the "max-bundle" policy of
+    RFC 9429 writes) leaves out what the bundle's first one says of their transport. Who sends RTCP on the port of RTP
+    and nowhere else may say nothing but that (RFC 8858 section 4).
+    """
+    lines = ["a=rtcp-mux" if line == "a=rtcp-mux-only" else line for line in lines]
+    starts = [index for index, line in enumerate(lines) if line.startswith("m=")]
+    if not starts:
+        return lines
+    sections = [lines[start:end] for start, end in pairwise([*starts, len(lines)])]
+    bundle = next((line.split()[1:] for line in lines if line.startswith("a=group:BUNDLE ")), [])
+    leader = next((one for one in sections if bundle and f"a=mid:{bundle[0]}" in one), [])
+    for section in sections:
+        if section is leader or "a=bundle-only" not in section or not any(f"a=mid:{mid}" in section for mid in bundle):
+            continue
+        section[0] = _PORT_0.sub(r"\1 9 ", section[0])
+        said = {_attribute(line) for line in section}
+        section += [line for line in leader if _attribute(line) in TRANSPORT - said]
+    return [*lines[: starts[0]], *chain.from_iterable(sections)]
+
+
+def _attribute(line: str) -> str:
+    return line[2:].partition(":")[0] if line.startswith("a=") else ""
 
 
 def _check_section(section: MediaDescription, *, publishes: bool) -> None:
@@ -91,7 +125,13 @@ def _check_section(section: MediaDescription, *, publishes: bool) -> None:
         raise RefusedError(406, f"offer: expected its {section.kind} section to be used, got port 0")
     if section.kind == "application":
         return
-    if not find_common_codecs(CODECS[section.kind], section.rtp.codecs):
+    if not section.rtcp_mux:
+        raise RefusedError(406, f"offer: expected RTP and RTCP of {section.kind} on one port (a=rtcp-mux)")
+    try:
+        common = find_common_codecs(CODECS[section.kind], section.rtp.codecs)
+    except Exception:  # as above
+        raise RefusedError(400, f"offer: expected parameters of {section.kind} codecs, got something else") from None
+    if not common:
         raise RefusedError(406, f"offer: expected VP8 or H.264 and Opus, got no {section.kind} codec of ours")
     wanted = ("sendonly", "sendrecv") if publishes else ("recvonly", "sendrecv")
     if section.kind == "video" and (section.direction or "sendrecv") not in wanted:

@@ -82,17 +82,17 @@ class Session:
                 self._add_tracks(offer)
                 answer = await connection.createAnswer()
                 await connection.setLocalDescription(answer)
+            self._drawing.codec = answered_codec(connection.localDescription.sdp)
+            mending.on_packet(connection, self._hear)
         except Exception as error:  # aiortc and a stranger's SDP: whatever it does not take is not acceptable
             log.debug("event=offer-not-taken error=%s %s", type(error).__name__, error)
             await self.end("its offer could not be answered")
             raise RefusedError(
                 406, "offer: expected one that can be answered; its parts contradict each other"
             ) from None
-        mending.on_packet(connection, self._hear)
         for transceiver in connection.getTransceivers() if self.kind != "watch" else ():
             mending.at_once(transceiver.receiver)
         self._born = self._heard = time.monotonic()
-        self._drawing.codec = answered_codec(connection.localDescription.sdp)
         self._clock = asyncio.create_task(self._watch_the_clock())
         return str(connection.localDescription.sdp)
 
@@ -148,7 +148,7 @@ class Session:
             await self.show.close()
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._connection.close()
+                await mending.close(self._connection)
         except TimeoutError:
             log.warning("event=slow-close seconds=%g", CLOSE_S)
 
@@ -191,7 +191,9 @@ class Session:
             now = time.monotonic()
             for one in unsticking:
                 try:
-                    await one.look(frames=self.show.inlet.received, now=now)
+                    inlet = self.show.inlet
+                    gone = await one.look(frames=inlet.received, now=now)
+                    inlet.overtaken += gone
                 except Exception as error:  # a library's inside may change; the clock must not stop for that
                     log.warning("event=cannot-unstick error=%s", type(error).__name__)
                     unsticking = []

@@ -98,10 +98,11 @@ class Signalling:
             await self._session(request).end("its peer ended it")
         return web.Response(status=200)
 
-    async def options(self, _request: web.Request) -> web.Response:
-        """Section 4.2. Nothing is allowed across origins."""
+    async def options(self, request: web.Request) -> web.Response:
+        """Section 4.2. Nothing is allowed across origins; who only asks for that is told no servers (section 4.6)."""
         response = web.Response(status=200, headers={"Accept-Post": SDP, "Allow": "POST, OPTIONS"})
-        self._add_ice_servers(response, with_secrets=False)
+        if "Access-Control-Request-Method" not in request.headers:
+            self._add_ice_servers(response, with_secrets=False)
         return response
 
     async def session_options(self, _request: web.Request) -> web.Response:

@@ -102,7 +102,9 @@ class WhipSink:
                 connected.set()
 
         await self._connection.setLocalDescription(await self._connection.createOffer())
-        answer = await self._post(self._connection.localDescription.sdp)
+        # Section 4.4.1: RTCP comes on the port of RTP and nowhere else.
+        offer = self._connection.localDescription.sdp.replace("a=rtcp-mux\r\n", "a=rtcp-mux\r\na=rtcp-mux-only\r\n")
+        answer = await self._post(offer)
         self._track.codec = answered_codec(answer)
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(sdp=answer, type="answer"))

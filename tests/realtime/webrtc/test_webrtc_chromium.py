@@ -15,6 +15,7 @@ import pytest
 from serving import Served, run, serving, stream_of, until, whip
 
 from benchmarks.chromium import Browser, Tab, chromium, find_chromium
+from benchmarks.line import Line
 from realtime.webrtc.ladder import Rung
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason="needs Chromium, which is not here")]
@@ -113,6 +114,34 @@ def test_a_page_comes_back_by_itself_when_its_connection_is_lost(camera: Path) -
             await until(lambda: any(s is not first and s.connected for s in served.lobby.sessions))
             await tab.until(DRAWN)
             await tab.until(f"{STATUS} === 'You are being drawn.'")
+
+    run(scenario())
+
+
+COUNT = """(() => {
+  const video = document.getElementById('drawing'), count = () => { shown++; video.requestVideoFrameCallback(count); };
+  window.shown = 0;
+  video.requestVideoFrameCallback(count);
+})()"""
+
+
+def test_a_page_is_drawn_on_after_three_seconds_in_which_nothing_passed(camera: Path) -> None:
+    async def scenario() -> None:
+        async with serving() as served, opened(served, camera) as (_, tab):
+            await tab.run(CLICK)
+            await tab.until(DRAWN)
+            await tab.run(COUNT)
+            line = Line(served.lobby.sessions[0]._connection)
+            line.loss = 1.0
+            await asyncio.sleep(3)
+            line.loss = 0.0
+            inlet, shown = served.lobby.sessions[0].show.pipeline.inlet, await tab.run("shown")
+            before = inlet.received
+            await until(lambda: inlet.received > before + 10, seconds=5)
+            await tab.until(f"shown > {shown + 10}")
+            await tab.until(DRAWN)
+            assert line.lost > 0
+            assert await tab.run(STATUS) == "You are being drawn."
 
     run(scenario())
 

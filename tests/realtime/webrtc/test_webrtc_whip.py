@@ -248,6 +248,10 @@ def test_4_6_ice_servers_come_as_links_and_credentials_only_after_the_door() -> 
         async with serving(ice_servers=servers) as served:
             async with served.http.options(f"{served.url}/whip") as response:
                 assert response.headers.getall("Link") == ['<stun:s.invalid>; rel="ice-server"']
+            preflight = {"Origin": "https://x.example", "Access-Control-Request-Method": "POST"}
+            async with served.http.options(f"{served.url}/whip", headers=preflight) as response:
+                assert response.status == 200
+                assert "Link" not in response.headers
             peer, offer = await an_offer()
             links = (await served.post_sdp("/whip", offer)).headers.getall("Link")
             assert '<stun:s.invalid>; rel="ice-server"' in links
@@ -275,7 +279,7 @@ def test_4_7_1_without_the_bearer_token_nothing_is_opened() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "v=0", "v=0\r\n" * 3000, "m=video", "\x00", "a=group:BUNDLE 0\r\nm=video 9 x 0"])
-def test_what_is_no_sdp_is_400(body: str) -> None:
+def test_4_2_what_is_no_sdp_is_400(body: str) -> None:
     async def scenario() -> None:
         async with serving() as served:
             assert (await served.post_sdp("/whip", body)).status == 400
@@ -284,7 +288,7 @@ def test_what_is_no_sdp_is_400(body: str) -> None:
     run(scenario())
 
 
-def test_another_content_type_is_415() -> None:
+def test_4_2_another_content_type_is_415() -> None:
     async def scenario() -> None:
         async with serving() as served:
             assert (await served.post_sdp("/whip", "v=0", **{"Content-Type": "text/plain"})).status == 415

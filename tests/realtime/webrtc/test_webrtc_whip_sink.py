@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from serving import run, serving, until, whep
 from test_webrtc_outside import Running
 
@@ -65,6 +67,29 @@ def test_a_drawing_is_published_and_others_can_watch_it() -> None:
                 await asyncio.to_thread(sink.close)
             await asyncio.to_thread(sink.close)
             await until(lambda: not served.lobby.sessions)
+
+    run(scenario())
+
+
+def test_a_redirection_is_followed_and_the_offer_says_all_that_it_must() -> None:
+    async def scenario() -> None:
+        async with serving() as served:
+            seen: list[str] = []
+
+            async def elsewhere(request: web.Request) -> web.Response:
+                seen.append(await request.text())
+                return web.Response(status=307, headers={"Location": f"{served.url}/whip/studio"})
+
+            app = web.Application()
+            app.router.add_post("/whip", elsewhere)
+            async with TestServer(app, host="127.0.0.1") as first:
+                sink = await asyncio.to_thread(WhipSink, url=str(first.make_url("/whip")), token=None)
+                await asyncio.to_thread(sink.close)
+            await until(lambda: not served.lobby.sessions)  # DELETE went where the redirection had led
+            (offer,) = seen
+            assert offer.count("a=rtcp-mux-only\r\n") == offer.count("m=video") == 1
+            assert "a=sendonly" in offer
+            assert "a=setup:actpass" in offer
 
     run(scenario())
 
