@@ -25,7 +25,8 @@ doctor: setup
 
 # Two processes: the live program's native libraries and the trainer's do not outlive each other in one. Side by side:
 # much of either is waiting. The trainer's words come when the other has ended. `make soak` runs what takes minutes.
-TORCH_TESTS = tests/apdgan tests/train
+# Which file is where makes both take about as long.
+TORCH_TESTS = tests/train $(filter-out %/test_grouped.py,$(wildcard tests/apdgan/test_*.py))
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
 	@log=$$(mktemp); "$(VENV_DEV)/bin/python" -m pytest -m "not soak" $(TORCH_TESTS) > "$$log" 2>&1 & other=$$!; \
