@@ -262,9 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = {"machine": told, "run": run}
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"attack-{str(told['date'])[:10]}-{machine.slug(told)}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        machine.write(args.out, "attack", result, table(result))
     return 1 if failures(run) else 0
 
 

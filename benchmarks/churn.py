@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import sys
 import time
@@ -150,9 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(result))
     if args.out is not None:
         run = result["run"]
-        stem = args.out / f"churn-{str(result['machine']['date'])[:10]}-{machine.slug(result['machine'])}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        stem = machine.write(args.out, "churn", result, table(result))
         title = f"Connects and disconnects: {run['kb_a_visit']['rss_mb']:+.1f} KiB of resident memory a visit"
         warm_up = run["warm_up_visits"]
         picture(stem.with_suffix(".png"), run["points"], title=title, x="visits", names=NAMES, warm_up=warm_up)

@@ -17,7 +17,6 @@ Then people who walk (:mod:`benchmarks.people`): two who cross, one who leaves a
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 import time
@@ -215,10 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = table(report)
     print(f"\n{text}")
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
-        stem = args.out / f"faces-{report['machine']['date'][:10]}-{machine.slug(report['machine'])}"
-        stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
+        machine.write(args.out, "faces", report, text)
     return 0
 
 

@@ -231,9 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(result["runs"][-1]), flush=True)
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"lips-{str(result['machine']['date'])[:10]}-{machine.slug(result['machine'])}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        machine.write(args.out, "lips", result, table(result))
     return 0
 
 

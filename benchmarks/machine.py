@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
 def describe() -> dict[str, str | int | float]:
@@ -33,3 +36,16 @@ def _cpu() -> str:
 def slug(described: dict[str, str | int | float]) -> str:
     """A short name for files, for example ``2-cores``."""
     return f"{described['cores']}-cores"
+
+
+def write(folder: Path, name: str, result: Mapping[str, Any], text: str) -> Path:
+    """Write ``NAME-DATE-CORES.json`` and ``.md`` (``text``) into ``folder``, which is made; returns their stem.
+
+    ``result["machine"]`` is of :func:`describe`. Raises OSError.
+    """
+    told = result["machine"]
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / f"{name}-{str(told['date'])[:10]}-{slug(told)}"
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    return stem

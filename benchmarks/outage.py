@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 import tempfile
@@ -339,9 +338,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in failures(result):
         print(line, file=sys.stderr)
     if args.out is not None:
-        stem = args.out / f"outage-{str(told['date'])[:10]}-{machine.slug(told)}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        machine.write(args.out, "outage", result, table(result))
     return 1 if failures(result) else 0
 
 

@@ -297,9 +297,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = run_all(counts=args.peers, seconds=args.seconds, clip=args.clip)
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"peers-{str(result['machine']['date'])[:10]}-{machine.slug(result['machine'])}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        machine.write(args.out, "peers", result, table(result))
     return 0
 
 

@@ -284,9 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = run_all(clip=args.clip, seconds=args.seconds, **chosen)
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"roundtrip-{result['machine']['date'][:10]}-{machine.slug(result['machine'])}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        machine.write(args.out, "roundtrip", result, table(result))
     return 0
 
 

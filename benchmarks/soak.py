@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -110,9 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     result = {"machine": told, "run": run}
     print(table(result))
     if args.out is not None:
-        stem = args.out / f"soak-{str(told['date'])[:10]}-{machine.slug(told)}"
-        stem.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        stem.with_suffix(".md").write_text(table(result), encoding="utf-8")
+        stem = machine.write(args.out, "soak", result, table(result))
         title = (
             f"{len(run['peers'])} peers for {run['minutes']:g} minutes: {run['mb_an_hour']['rss_mb']:+.1f} MB an hour"
         )

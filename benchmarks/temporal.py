@@ -256,10 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         text = table(report)
         print(f"\n{text}")
         if args.out is not None:
-            args.out.mkdir(parents=True, exist_ok=True)
-            stem = args.out / f"temporal-{report['machine']['date'][:10]}-{machine.slug(report['machine'])}"
-            stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-            stem.with_suffix(".md").write_text(text, encoding="utf-8")
+            machine.write(args.out, "temporal", report, text)
     except (UserError, OSError) as error:
         print(f"temporal: {error}", file=sys.stderr)
         return 2

@@ -50,12 +50,12 @@ class TensorRt:
     def missing(self) -> str | None:
         """None when the library is here, which is enough for TensorRT-RTX to build; else what to install."""
         try:
-            self.library()
+            self.bindings()
         except EngineError as error:
             return str(error)
         return None
 
-    def library(self) -> Any:
+    def bindings(self) -> Any:
         """The module. Raises EngineError, with what to install."""
         for module in self._modules:
             try:
@@ -86,7 +86,7 @@ class TensorRt:
             ModelError: the file cannot be used.
         """
         del threads  # the GPU has its own
-        gpu, library = find_gpu(), self.library()
+        gpu, library = find_gpu(), self.bindings()
         if path.suffix == SUFFIX:
             plan = read_plan(path)
             if plan.manifest.kind != kind:
@@ -126,7 +126,7 @@ class TensorRt:
             compute_capability: such as ``8.9``; None: the GPU's own, or without one all that TensorRT-RTX knows.
             batch, tf32, aux_streams: as :func:`engines.trt_builder.build` takes them.
         """
-        library = self.library()
+        library = self.bindings()
         known = getattr(library, "ComputeCapability", None)
         own = None if gpu is None else ".".join(map(str, gpu.compute_capability))
         if own is not None and known is not None and f"SM{own.replace('.', '')}" not in known.__members__:
@@ -153,7 +153,7 @@ class TensorRt:
             import onnx
         except ImportError:
             raise EngineError(f"engine {self.name}: building a plan needs onnx; pip install onnx") from None
-        library = self.library()
+        library = self.bindings()
         try:
             model = onnx.load(path)
         except Exception as error:  # protobuf raises kinds of its own

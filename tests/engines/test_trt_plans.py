@@ -56,7 +56,7 @@ def expect_types(built: Built, path: Path, precision: str) -> None:
 @pytest.mark.parametrize("precision", ["fp16", "fp32"])
 def test_every_exported_graph_parses_with_the_types_that_were_meant(exported, precision: str) -> None:
     path = exported[1].path
-    library = RTX.library()
+    library = RTX.bindings()
     model = retyped(onnx.load(path), precision).SerializeToString()
     log = Log.of(library)
     network, _parser = parse(library, model, log)
@@ -139,7 +139,7 @@ def test_every_preset_at_its_full_width_becomes_a_plan(
 
 @needs_rtx
 def test_a_graph_that_cannot_be_parsed_names_its_node_also_while_another_is_built(tmp_path: Path) -> None:
-    library = RTX.library()
+    library = RTX.bindings()
     other = Log.of(library)
     model = tiny_graph("drawing")
     model.graph.node[2].op_type = "Convolute"
@@ -351,7 +351,7 @@ def test_a_plan_that_is_given_and_does_not_fit_is_refused(
 
 @needs_rtx
 def test_a_plan_serves_its_own_gpu_and_one_for_all_serves_any(real_plan: Plan) -> None:
-    library = RTX.library()
+    library = RTX.bindings()
     assert RTX.refusal(real_plan.key, GPU, library) is None
     assert RTX.refusal(dataclasses.replace(real_plan.key, compute_capability="portable"), GPU, library) is None
     assert mismatch(real_plan.key, real_plan.key) is None

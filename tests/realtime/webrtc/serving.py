@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import av
+import cv2
 import numpy as np
 from aiohttp.test_utils import TestServer
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -340,3 +342,14 @@ def stream_of(served: Served, peer: Peer) -> str:
     session = served.lobby.find(peer.location.rpartition("/")[2])
     assert session is not None
     return session.show.name
+
+
+def grey_camera(folder: Path) -> Path:
+    """Two seconds of grey that moves, for Chromium to take for a camera."""
+    path = folder / "camera.mjpeg"
+    with path.open("wb") as file:
+        for index in range(40):
+            picture = np.full((240, 320, 3), 110, np.uint8)
+            picture[:, 4 * index : 4 * index + 60] = 150
+            file.write(cv2.imencode(".jpg", picture)[1].tobytes())
+    return path

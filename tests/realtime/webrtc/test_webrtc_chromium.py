@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import cv2
-import numpy as np
 import psutil
 import pytest
-from serving import Served, run, serving, stream_of, until, whip
+from serving import Served, grey_camera, run, serving, stream_of, until, whip
 
 from benchmarks.chromium import Browser, Tab, chromium, find_chromium
 from benchmarks.line import Line
@@ -43,14 +41,7 @@ DRAWN = """(() => {
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of grey that moves."""
-    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    with path.open("wb") as file:
-        for index in range(40):
-            picture = np.full((240, 320, 3), 110, np.uint8)
-            picture[:, 4 * index : 4 * index + 60] = 150
-            file.write(cv2.imencode(".jpg", picture)[1].tobytes())
-    return path
+    return grey_camera(tmp_path_factory.mktemp("camera"))
 
 
 @asynccontextmanager

@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
-from serving import Served, run, serving, until, whep
+from serving import Served, grey_camera, run, serving, until, whep
 
 from benchmarks.chromium import Tab, chromium, find_chromium
 from tools.clients import fetched, folder_of
@@ -102,14 +100,7 @@ def library() -> str:
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of grey that moves."""
-    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    with path.open("wb") as file:
-        for index in range(40):
-            picture = np.full((240, 320, 3), 110, np.uint8)
-            picture[:, 4 * index : 4 * index + 60] = 150
-            file.write(cv2.imencode(".jpg", picture)[1].tobytes())
-    return path
+    return grey_camera(tmp_path_factory.mktemp("camera"))
 
 
 async def begin(tab: Tab, script: str, url: str, *, codec: str, trickle: bool = True) -> None:
