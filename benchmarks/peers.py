@@ -27,12 +27,11 @@ import aiohttp
 
 from benchmarks import machine
 from benchmarks.clip_peers import FPS, SIZE, Peer, encoded
+from benchmarks.product import product
 from benchmarks.roundtrip import cpu_s, url_of
 from benchmarks.timecode import TimecodeStylizer
 from engines.batcher import MOST, Batcher
-from realtime.look import Look
 from realtime.webrtc.settings import Limits
-from realtime.wiring import drawing_threads
 
 WARM_UP_S = 6.0
 """Faces are found, and the ladder takes its first steps."""
@@ -51,34 +50,10 @@ def serve(*, most: int | None, everybody: bool, work_ms: float) -> None:
 
     os.environ.update(QUIET)
 
-    from realtime.allocator import bound_heaps
     from realtime.webrtc import pen
-    from realtime.webrtc.wiring import build_server
 
-    bound_heaps()
     TimecodeStylizer.work_ms = work_ms
-    with (
-        mock.patch.object(pen, "Batcher", partial(Batcher, most=most)),
-        build_server(
-            address=("127.0.0.1", 0),
-            token=None,
-            certificate=None,
-            key=None,
-            ice_servers=(),
-            peers=None,
-            model="lite",
-            engine="auto",
-            threads=drawing_threads(),
-            faces=1,
-            layout="inplace",
-            smooth=0.5,
-            mirror=False,
-            look=Look(),
-            say=lambda line: print(line, flush=True),
-            warn=lambda line: print(line, flush=True),
-            make_stylizer=TimecodeStylizer,
-        ) as server,
-    ):
+    with mock.patch.object(pen, "Batcher", partial(Batcher, most=most)), product() as server:
         limits = Limits(peers=64, per_address=128, requests_at_once=10**6, by_load=not everybody)
         server.settings = replace(server.settings, limits=limits)
         signal.signal(signal.SIGTERM, lambda *_: server.stop())

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 
 from benchmarks import machine
 from benchmarks.chromium import chromium, find_chromium
+from benchmarks.product import product
 from benchmarks.timecode import TimecodeStylizer, camera_script, percentiles
-from realtime.look import Look
 from realtime.wiring import drawing_threads
 
 SIZE = (640, 480)
@@ -41,28 +41,8 @@ def serve(port: int, *, work_ms: float, engine: str, threads: int | None) -> Non
     """The product with the time code kept; runs until it is stopped."""
     import signal
 
-    from realtime.webrtc.wiring import build_server
-
     TimecodeStylizer.work_ms = work_ms
-    with build_server(
-        address=("127.0.0.1", port),
-        token=None,
-        certificate=None,
-        key=None,
-        ice_servers=(),
-        peers=None,
-        model="lite",
-        engine=engine,
-        threads=threads,
-        faces=1,
-        layout="inplace",
-        smooth=0.5,
-        mirror=False,
-        look=Look(),
-        say=lambda line: print(line, flush=True),
-        warn=lambda line: print(line, flush=True),
-        make_stylizer=TimecodeStylizer,
-    ) as server:
+    with product(port=port, engine=engine, threads=threads) as server:
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         server.run()
 

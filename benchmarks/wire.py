@@ -19,7 +19,7 @@ import psutil
 from aiortc import RTCPeerConnection
 
 from benchmarks.line import Line
-from benchmarks.timecode import TimecodeStylizer
+from benchmarks.product import product
 from realtime.allocator import heap_in_use
 from realtime.webrtc import mending
 
@@ -33,12 +33,9 @@ def serve(*, host: str, port: int, token: str | None, engine: str, limits: Mappi
     that it has worse or better (:mod:`benchmarks.line`).
 
     Args:
-        host, port, token, engine: as :func:`realtime.webrtc.wiring.build_server` takes them.
+        host, port, token, engine: as :func:`benchmarks.product.product` takes them.
         limits: those of :class:`realtime.webrtc.settings.Limits` that differ from what is shipped.
     """
-    from realtime.look import Look
-    from realtime.webrtc.wiring import build_server
-
     lock = threading.Lock()
 
     def say(line: str) -> None:
@@ -46,25 +43,7 @@ def serve(*, host: str, port: int, token: str | None, engine: str, limits: Mappi
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
-    with build_server(
-        address=(host, port),
-        token=token,
-        certificate=None,
-        key=None,
-        ice_servers=(),
-        peers=None,
-        model="lite",
-        engine=engine,
-        threads=None,
-        faces=1,
-        layout="inplace",
-        smooth=0.5,
-        mirror=False,
-        look=Look(),
-        say=say,
-        warn=say,
-        make_stylizer=TimecodeStylizer,
-    ) as server:
+    with product(host=host, port=port, token=token, engine=engine, say=say) as server:
         server.settings = replace(server.settings, limits=replace(server.settings.limits, **limits))
         signal.signal(signal.SIGTERM, lambda *_: server.stop())
         lines = Lines()

@@ -104,8 +104,18 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         )
 
 
-def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Server:
-    """A server for browsers, WHIP and WHEP in place of source and sinks. Raises UserError."""
+def build_server(
+    config: StreamConfig,
+    *,
+    say: Say,
+    warn: Say | None = None,
+    threads: int | None = None,
+    make_stylizer: Callable[..., Stylizer] = Stylizer,
+) -> Server:
+    """A server for browsers, WHIP and WHEP in place of source and sinks. Raises UserError.
+
+    ``threads`` (of each engine; None: :func:`drawing_threads`) and ``make_stylizer`` are there for measurements.
+    """
     from realtime import webrtc
 
     webrtc.require()
@@ -125,7 +135,7 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
         peers=config.peers,
         model=config.model,
         engine=config.engine,
-        threads=drawing_threads(),
+        threads=threads or drawing_threads(),
         faces=config.faces,
         layout=config.layout,
         smooth=config.smooth,
@@ -133,6 +143,7 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
         look=controls.look,
         say=say,
         warn=warn or say,
+        make_stylizer=make_stylizer,
     )
 
 
