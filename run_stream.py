@@ -2,7 +2,7 @@
 
 What the program says of itself goes to stdout; stderr gets one line for what went wrong, one when the model that was
 chosen may not be used commercially, and nothing else. Exit code: 0 done, 2 bad input, 130 interrupted (Ctrl-C or
-SIGTERM), 1 a fault of the program itself.
+SIGTERM), 141 nobody reads what it says any more, 1 a fault of the program itself.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
+from engines.command import leave, unread
 from engines.errors import UserError
 from realtime.config import StreamConfig, parse
 
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and unread():
+            raise
         log = Path(tempfile.gettempdir()) / "apdrawing-live-fault.txt"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         return complain(f"a fault of the program, {type(error).__name__}: {error}; please report it with {log}", FAULT)
@@ -121,4 +124,4 @@ def complain(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

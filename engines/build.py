@@ -15,6 +15,7 @@ from pathlib import Path
 
 from engines.backends.trt import MOST, VARIANTS
 from engines.catalogue import find
+from engines.command import leave
 from engines.errors import EngineError, ModelError, UserError
 from engines.gpu import find_gpu
 from engines.manifest import read_manifest
@@ -111,4 +112,4 @@ def _bar(share: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from engines import runs
 from engines.card import Facts, write_card
 from engines.catalogue import DEFAULT, MODELS, NEEDED
+from engines.command import leave
 from engines.errors import ModelError, UserError
 from engines.manifest import Kind, Weights, says_non_commercial
 from engines.tracing import Exported, check_place, need_libraries, write_graph
@@ -294,4 +295,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.catalogue import find
+from engines.command import leave
 from engines.errors import UserError
 from engines.manifest import read_manifest, write_manifest
 from engines.samples import read_photos, synthetic
@@ -68,4 +69,4 @@ def _record(model: Path, report: Report) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from engines.command import leave, unread
+
 COMMANDS = {
     "prepare": "photos of any kind -> aligned squares, landmarks, mattes",
     "pack": "prepared data in files of at most 30 MiB",
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and unread():
+            raise
         print(f"train {args.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -43,4 +47,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main)
