@@ -23,12 +23,12 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 
 from benchmarks import machine
-from benchmarks.drift import picture, slope
+from benchmarks.drift import doubt, picture, slope
 from benchmarks.senders import Clip, is_drawing, pictures
 from benchmarks.wire import ServerProcess
 
-WARM_UP = 0.2
-"""Share of the run that is left out of the slope: pools and caches fill."""
+WARM_UP = 0.4
+"""Share of the run that is left out of the slope: the heaps have grown to their size after some 200 visits."""
 POINTS = 100
 CONNECT_S = 15.0 + 3.0
 """Limits.connect_s, and what the clock needs: the hopeless are gone then."""
@@ -109,6 +109,7 @@ async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
     finally:
         await server.stop()
     warm_up = WARM_UP * count
+    alone = [point for point in points if point["threads"] <= before["threads"]]
     return {
         "visits": count,
         "drawn": drawn,
@@ -117,6 +118,8 @@ async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
         "after": after,
         "warm_up_visits": warm_up,
         "kb_a_visit": {name: round(1024 * slope(points, x="visits", y=name, warm_up=warm_up), 2) for name in NAMES},
+        "give_or_take": {name: round(1024 * doubt(points, x="visits", y=name, warm_up=warm_up), 2) for name in NAMES},
+        "kb_a_visit_alone": round(1024 * slope(alone, x="visits", y="heap_mb", warm_up=warm_up), 2),
         "points": points,
     }
 
@@ -134,7 +137,8 @@ def table(result: dict[str, Any]) -> str:
         *(f"| {name} | {run['before'][name]:g} | {run['after'][name]:g} |" for name in run["before"]),
         "",
         f"After the first {run['warm_up_visits']:g} visits: {run['kb_a_visit']['rss_mb']:+.1f} KiB of resident memory "
-        f"a visit, {run['kb_a_visit']['heap_mb']:+.1f} KiB in use on the C heap.",
+        f"a visit, give or take {run['give_or_take']['rss_mb']:.1f}; in use on the C heap, whenever nobody was there, "
+        f"{run['kb_a_visit_alone']:+.1f} KiB.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -24,6 +24,16 @@ def slope(points: Points, *, x: str, y: str, warm_up: float) -> float:
     return float(np.polyfit([one[x] for one in steady], [one[y] for one in steady], 1)[0])
 
 
+def doubt(points: Points, *, x: str, y: str, warm_up: float) -> float:
+    """Standard error of :func:`slope`, in its unit, as if the points did not hang together; 0 where it is 0."""
+    steady = [point for point in points if point[x] >= warm_up]
+    if len(steady) < 3:
+        return 0.0
+    across, up = (np.array([one[name] for one in steady], np.float64) for name in (x, y))
+    off = up - np.polyval(np.polyfit(across, up, 1), across)
+    return float(np.sqrt(off @ off / (len(steady) - 2) / ((across - across.mean()) @ (across - across.mean()))))
+
+
 def picture(path: Path, points: Points, *, title: str, x: str, names: Mapping[str, str], warm_up: float) -> None:
     """Lines over ``x``, from 0 up; what belongs to the warm-up is shaded.
 

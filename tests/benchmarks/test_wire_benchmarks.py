@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import attack, churn, outage, soak
-from benchmarks.drift import picture, slope
+from benchmarks.drift import doubt, picture, slope
 from benchmarks.rubbish import Own, Request, Rubbish, mutated
 
 MACHINE = {"date": "2026-01-02T03:04", "cpu": "a processor", "cores": 2, "python": "3.11"}
@@ -50,6 +50,13 @@ def test_a_slope_leaves_the_warm_up_out() -> None:
     points = [{"minutes": float(x), "rss_mb": 500.0 if x < 5 else 100.0 + 2 * x} for x in range(20)]
     assert slope(points, x="minutes", y="rss_mb", warm_up=5) == pytest.approx(2.0)
     assert slope(points[:6], x="minutes", y="rss_mb", warm_up=5) == 0.0
+    assert doubt(points[:6], x="minutes", y="rss_mb", warm_up=5) == 0.0
+
+
+def test_a_slope_is_in_doubt_as_its_points_scatter() -> None:
+    points = [{"x": float(x), "y": 2.0 * x + (-1) ** x} for x in range(200)]
+    assert doubt(points, x="x", y="y", warm_up=0) == pytest.approx(1 / np.sqrt(200**3 / 12), rel=0.02)
+    assert doubt([{**one, "y": one["x"]} for one in points], x="x", y="y", warm_up=0) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_picture_shows_every_line(tmp_path: Path) -> None:
@@ -129,7 +136,9 @@ def test_an_outage_tells_what_is_not_well() -> None:
 def test_churn_and_soak_tell_their_slopes() -> None:
     slopes = {"rss_mb": 1.5, "heap_mb": -0.5}
     one = {"visits": 10, "drawn": 9, "seconds": 9.0, "before": HOLDS, "after": HOLDS, "warm_up_visits": 2.0}
-    assert "+1.5 KiB of resident memory" in churn.table({"machine": MACHINE, "run": {**one, "kb_a_visit": slopes}})
+    sure = {"give_or_take": {"rss_mb": 0.2, "heap_mb": 0.1}, "kb_a_visit_alone": 0.3}
+    said = churn.table({"machine": MACHINE, "run": {**one, **sure, "kb_a_visit": slopes}})
+    assert "+1.5 KiB of resident memory a visit, give or take 0.2; in use on the C heap" in said
     figures = {"fps": 20.0, "age_ms": {"p50": 80.0, "p95": 100.0}}
     long = {"minutes": 20.0, "peers": [[figures] * 3] * 2, "before": HOLDS, "during": HOLDS, "after": HOLDS}
     told = soak.table(
