@@ -78,6 +78,11 @@ class Lobby:
         """Batches and portraits drawn, by style."""
         return {} if self.parts is None else self.parts.styles.loads
 
+    @property
+    def engine_changes(self) -> list[dict[str, str]]:
+        """The last changes of engine, by :attr:`realtime.webrtc.pen.Styles.changes`."""
+        return [] if self.parts is None else self.parts.styles.changes
+
     def show(self, name: str) -> Intake:
         """Raises RefusedError 404."""
         found = self.shows.get(name)

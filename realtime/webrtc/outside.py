@@ -67,6 +67,7 @@ class Outside:
                     name: {"batches": batches, "portraits": portraits}
                     for name, (batches, portraits) in self._lobby.loads.items()
                 },
+                "engine_changes": self._lobby.engine_changes,
                 "load": self._load(),
                 "rss_mb": round(peak_rss_mb(), 1),
                 "sessions": sessions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Engine, Manifest
+from engines import Engine, Manifest, StandbyEngine
 from engines.batcher import Batcher, Seat
 from realtime.core import ConfigError
 
 Bytes = NDArray[np.uint8]
+CHANGES = 16
+"""Changes of engine that are remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class Styles:
         """
         Args:
             styles: those that may be chosen; ``first`` is one of them.
-            load: opens the engine of a name; may take a second.
+            load: opens the engine of a name; may take a second. It may be one that changes (engines.StandbyEngine).
             first: loaded at once, so that the first peer does not wait.
         """
         self.styles = tuple(styles)
@@ -44,6 +47,7 @@ class Styles:
         self._lock = threading.Lock()
         self._opened = ExitStack()
         self._batchers: dict[str, Batcher] = {}
+        self._changes: deque[dict[str, str]] = deque(maxlen=CHANGES)
         self._batcher(first)
 
     def pen(self) -> Pen:
@@ -68,6 +72,11 @@ class Styles:
         """Seconds that the engines have been drawing, all together."""
         return sum(one.busy_s for one in list(self._batchers.values()))
 
+    @property
+    def changes(self) -> list[dict[str, str]]:
+        """The last changes of engine, of all styles: style, engine and device from then on, why."""
+        return list(self._changes)
+
     def close(self) -> None:
         """May be called twice."""
         with self._lock:
@@ -80,10 +89,15 @@ class Styles:
         with self._lock:
             if name not in self._batchers:
                 engine = self._opened.enter_context(self._load(name))
+                if isinstance(engine, StandbyEngine):
+                    engine.watch(lambda *told: self._changed(name, *told))
                 batcher = Batcher(engine=engine)
                 self._opened.callback(batcher.close)
                 self._batchers[name] = batcher
             return self._batchers[name]
+
+    def _changed(self, style: str, engine: str, device: str, why: str) -> None:
+        self._changes.append({"style": style, "engine": engine, "device": device, "why": why})
 
 
 class Pen:

@@ -62,7 +62,7 @@ def build_server(
     with ExitStack() as opened:
         styles = Styles(
             styles=_styles(model),
-            load=lambda name: engines.load(name, backend=engine, threads=threads, log=say),
+            load=lambda name: engines.load_live(name, engine, threads=threads, log=say),
             first=model,
         )
         opened.callback(styles.close)

@@ -106,7 +106,7 @@ class Served:
     url: str
     lobby: Lobby
     http: aiohttp.ClientSession
-    engine: InkEngine
+    engine: Any
     trackers: list[MiddleTracker]
 
     async def post_sdp(self, path: str, sdp: str, **headers: str) -> aiohttp.ClientResponse:
@@ -117,7 +117,7 @@ class Served:
         return response
 
 
-def fake_parts(engine: InkEngine, trackers: list[MiddleTracker]) -> Parts:
+def fake_parts(engine: Any, trackers: list[MiddleTracker]) -> Parts:
     """Parts without models: two styles, a face in the middle."""
 
     def make_tracker() -> MiddleTracker:
@@ -127,7 +127,7 @@ def fake_parts(engine: InkEngine, trackers: list[MiddleTracker]) -> Parts:
     other = InkEngine(inverse=True)
     styles = Styles(
         styles=[Style(name="lite", text="Lite"), Style(name="dark", text="Dark")],
-        load=lambda name: engine if name == "lite" else other,  # type: ignore[return-value]
+        load=lambda name: engine if name == "lite" else other,
         first="lite",
     )
     return Parts(
@@ -149,7 +149,7 @@ class Unmoved(Load):
 @asynccontextmanager
 async def serving(
     *,
-    engine: InkEngine | None = None,
+    engine: Any = None,
     token: str | None = None,
     ice_servers: tuple[IceServer, ...] = (),
     **limits: Any,

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from serving import InkEngine, fake_parts, is_drawn, page, run, serving, stream_of, until, whip
 
+from engines import StandbyEngine
 from realtime import webrtc
 from realtime.core import ConfigError
 from realtime.webrtc.server import Server
@@ -45,6 +46,30 @@ def test_figures_tell_of_each_peer_and_hold_no_key_to_it() -> None:
                 assert key not in text
 
     run(scenario())
+
+
+def test_who_is_drawn_by_an_engine_that_breaks_is_drawn_on_by_the_next_and_figures_tell() -> None:
+    gpu, spare = InkEngine(), InkEngine()
+    gpu.name, gpu.device, spare.name = "tensorrt fp16", "a GPU", "openvino fp32"
+    said: list[str] = []
+    engine = StandbyEngine(first=gpu, manifest=gpu.manifest, spare=lambda: spare, say=said.append)
+
+    async def scenario() -> None:
+        async with serving(engine=engine) as served, page(served) as peer:
+            await peer.drawing()
+            gpu.fail = True
+            await until(lambda: spare.drawn > 2)
+            await peer.drawing()
+            async with served.http.get(f"{served.url}/stats") as response:
+                told = await response.json()
+            change = {"style": "lite", "engine": "openvino fp32", "device": "none"}
+            assert told["engine_changes"] == [change | {"why": "tensorrt fp16 broke: the engine broke"}]
+            (session,) = told["sessions"]
+            assert session["show"]["engine"] == "openvino fp32"
+            assert session["show"]["engine_changes"] == told["engine_changes"]
+
+    run(scenario())
+    assert said[0] == "engine: tensorrt fp16 broke: the engine broke"
 
 
 def test_metrics_are_prometheus_text() -> None:
