@@ -67,6 +67,8 @@ class ConsistencyTable:
     """0: none."""
     still: float = 0.5
     """Share of second views with next to no motion."""
+    shaken: float = 0.0
+    """Share of the others that are blurred by motion or taken with fewer pixels."""
     share: float = 0.5
     """Share of a batch that is seen a second time."""
 
@@ -213,7 +215,8 @@ class Distill:
             if self.steadiness.weight:
                 from train.consistency import Consistency
 
-                steady = Consistency(weight=self.steadiness.weight, still=self.steadiness.still)
+                told = self.steadiness
+                steady = Consistency(weight=told.weight, still=told.still, shaken=told.shaken)
                 rng = np.random.default_rng([self.seed, one.step, one.batch.numbers[0]])
                 count = max(1, round(self.steadiness.share * len(photo)))
                 later = steady.later(photo, corners, fg, count=count, rng=rng)
