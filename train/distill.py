@@ -49,6 +49,9 @@ class DistillLoss:
     pixel: float = 1.0
     """Factor of the pixelwise terms. Below 1 for hands that hatch: no two strokes of theirs lie where one would expect
     them, and a network held to every pixel draws their mean, which is grey."""
+    parts: float = 1.0
+    """Factor of what is asked of eyes, nose and mouth on their own: a nose is two faint strokes, and who is drawn
+    without one is drawn wrong."""
     tone: float = 0.0
     """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
     matching: float = 0.0
@@ -110,7 +113,14 @@ def pen(x: Tensor, gain: float, lighten: float) -> Tensor:
 
 
 def losses(
-    out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor, *, thin_weight: float = 2.0, slack: float = 0.0
+    out: GeneratorOutput,
+    ink: Tensor,
+    corners: Tensor,
+    fg: Tensor,
+    *,
+    thin_weight: float = 2.0,
+    slack: float = 0.0,
+    parts: float = 1.0,
 ) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
@@ -129,9 +139,9 @@ def losses(
     for region in PARTS:
         target, weight = cut(ink, corners, region), cut(near, corners, region)
         raw = out.raw[region.name]
-        terms[region.name] = 0.15 * (bce(raw, target, weight) + 0.5 * dice(raw, target))
+        terms[region.name] = 0.15 * parts * (bce(raw, target, weight) + 0.5 * dice(raw, target))
         fused = cut(out.fused, corners, region)
-        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * bce(fused, target, weight)
+        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * parts * bce(fused, target, weight)
     return terms
 
 
@@ -142,9 +152,10 @@ def tone(x: Tensor, ink: Tensor) -> Tensor:
 
 
 def doubt(x: Tensor, ink: Tensor) -> Tensor:
-    """Mean grey (0 ink or paper, 1 halfway) away from edges of the drawing. x (B, 1, H, W) in [-1, 1], ink 0..1."""
+    """Mean grey (0 ink or paper, 1 halfway) away from edges of the drawing, fine halftone counted as the grey it stands
+    for. x (B, 1, H, W) in [-1, 1], ink 0..1."""
     flat = (grown(ink, 5) + grown(-ink, 5) < 0.5).float()
-    p = (1 - x.float()) / 2
+    p = F.avg_pool2d((1 - x.float()) / 2, 3, 1, 1, count_include_pad=False)
     return (4 * p * (1 - p) * flat).sum() / flat.sum().clamp_min(1)
 
 
@@ -252,7 +263,8 @@ class Distill:
         if not torch.isfinite(out.fused).all():  # cross-entropy would not say so, but fail
             nan = out.fused.sum()
             return nan, {"fused": nan}
-        terms = losses(out, batch.ink, batch.corners, batch.fg, thin_weight=self.loss.thin, slack=self.loss.slack)
+        how = {"thin_weight": self.loss.thin, "slack": self.loss.slack, "parts": self.loss.parts}
+        terms = losses(out, batch.ink, batch.corners, batch.fg, **how)
         terms = {name: self.loss.pixel * term for name, term in terms.items()}
         if self.loss.tone:
             terms["tone"] = self.loss.tone * tone(self._inked(out.fused), batch.ink)
