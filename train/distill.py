@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from apdgan.discriminator import frozen
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 from apdgan.layers import ShuffleFusion
-from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts
+from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts, paste
 from train.adversary import CROP, Adversary
 from train.command import add_run_arguments, run_command
 from train.config import RunConfig, StageTable
@@ -50,8 +50,10 @@ class DistillLoss:
     """Factor of the pixelwise terms. Below 1 for hands that hatch: no two strokes of theirs lie where one would expect
     them, and a network held to every pixel draws their mean, which is grey."""
     parts: float = 1.0
-    """Factor of what is asked of eyes, nose and mouth on their own: a nose is two faint strokes, and who is drawn
-    without one is drawn wrong."""
+    """Factor of what is asked of eyes, nose and mouth on their own."""
+    nose: float = 1.0
+    """How much more thin lines weigh in the box of the nose than elsewhere: it is two faint strokes, and who is drawn
+    without them is drawn wrong."""
     tone: float = 0.0
     """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
     matching: float = 0.0
@@ -76,6 +78,7 @@ class ConsistencyTable:
     """Share of a batch that is seen a second time."""
 
 
+NOSE = PARTS[2]
 TABLES = {"loss": DistillLoss, "consistency": ConsistencyTable}
 
 
@@ -121,6 +124,7 @@ def losses(
     thin_weight: float = 2.0,
     slack: float = 0.0,
     parts: float = 1.0,
+    nose: float = 1.0,
 ) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
@@ -128,7 +132,8 @@ def losses(
     # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
     lines = thin(ink)
     beside = grown(lines, 3) - lines
-    near = 1 + 2 * grown(ink, 7) + thin_weight * lines - 2 * slack * beside
+    faint = paste(lines, nose * cut(lines, corners, NOSE), corners, NOSE)
+    near = 1 + 2 * grown(ink, 7) + thin_weight * faint - 2 * slack * beside
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
@@ -263,7 +268,12 @@ class Distill:
         if not torch.isfinite(out.fused).all():  # cross-entropy would not say so, but fail
             nan = out.fused.sum()
             return nan, {"fused": nan}
-        how = {"thin_weight": self.loss.thin, "slack": self.loss.slack, "parts": self.loss.parts}
+        how = {
+            "thin_weight": self.loss.thin,
+            "slack": self.loss.slack,
+            "parts": self.loss.parts,
+            "nose": self.loss.nose,
+        }
         terms = losses(out, batch.ink, batch.corners, batch.fg, **how)
         terms = {name: self.loss.pixel * term for name, term in terms.items()}
         if self.loss.tone:
