@@ -50,6 +50,7 @@ OWNERS = {
         "apdgan/",
         "engines/backends/pytorch.py",
         "engines/export.py",
+        "engines/torch_profile.py",
         "engines/torch_session.py",
         "engines/tracing.py",
         "engines/weights.py",
