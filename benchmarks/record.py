@@ -23,19 +23,23 @@ NO_ENGINE: Any = SimpleNamespace(name="none", device="none")
 """Nothing is drawn here."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: written; 2: one line says what is wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.record", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("clip", type=Path)
     parser.add_argument("out", type=Path, help=f"expected to end in {recording.SUFFIX}, which git ignores")
     most = recording.MOST_FRAMES
     parser.add_argument("--frames", type=int, default=most, help=f"read so many of the clip, at most {most}")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: written; 2: one line says what is wrong."""
+    args = _parser().parse_args(argv)
     try:
         if not args.out.name.endswith(recording.SUFFIX):
             raise UserError(f"{args.out}: expected a name that ends in {recording.SUFFIX}")
-        if not 0 < args.frames <= most:
-            raise UserError(f"--frames {args.frames}: expected 1 to {most}")
+        if not 0 < args.frames <= recording.MOST_FRAMES:
+            raise UserError(f"--frames {args.frames}: expected 1 to {recording.MOST_FRAMES}")
         found = recording.moments(located(args.clip, args.frames, NO_ENGINE), args.frames)
         recording.write(args.out, found)
     except UserError as error:

