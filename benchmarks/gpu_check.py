@@ -96,7 +96,6 @@ def check(
             report["models"] |= one["models"]
             report["peaks_tmac"] |= one["peaks_tmac"]
             report["passed_over"] |= one["passed_over"]
-    nothing: dict[str, Any] | None = None
     for model in models:
         for backend in [name for name in backends if name.endswith("fp16")] or list(backends)[:1]:
             key = f"{model.stem}, {backend}"
@@ -105,20 +104,36 @@ def check(
             if clock.left == 0:
                 report["passed_over"][f"{key}, live"] = "out of time"
                 continue
-            with engines.load(model, backend, log=lambda _line: None) as opened:
-                if nothing is None:
-                    nothing = pipeline.play(played, pipeline.Nothing(first_drawing(opened, played)), PLAYED_SECONDS)
-                    report["nothing"] = nothing
-                told = pipeline.added(played, opened, nothing, PLAYED_SECONDS)
-                report["pipeline"].append({"what": key, **told})
-                profile(report, key, lambda opened=opened: (layers.of(opened), "it does not tell"))  # type: ignore[misc]
-                grown = endurance(opened, DRAWS, min(DRAWS_SECONDS, clock.left))
-            report["draws"].append({"what": key, **grown})
-            if grown["gpu_mb"] is not None and grown["gpu_mb"] > GROWTH_MB:
-                report["failed"].append(f"{key}: {grown['gpu_mb']:.0f} MB of GPU memory went in {grown['draws']} draws")
+            try:
+                with engines.load(model, backend, log=lambda _line: None) as opened:
+                    live(report, key, opened, played, clock)
+            except EngineLostError as error:
+                report["failed"].append(f"{key}: {error}")
+            except EngineError as error:
+                report["passed_over"][f"{key}, live"] = str(error)
         if clock.left > 0:
             profile(report, f"{model.stem}, torch as it stands", lambda model=model: layers.eager(model))  # type: ignore[misc]
     return report
+
+
+def live(
+    report: dict[str, Any], key: str, opened: engines.Engine, played: Sequence[recording.Moment], clock: Clock
+) -> None:
+    """One engine in the live program, by layer, and drawing on and on; noted in the report.
+
+    Raises:
+        EngineLostError: it broke.
+    """
+    if "nothing" not in report:
+        nothing = pipeline.Nothing(first_drawing(opened, played))
+        report["nothing"] = pipeline.play(played, nothing, PLAYED_SECONDS)
+    told = pipeline.added(played, opened, report["nothing"], PLAYED_SECONDS)
+    report["pipeline"].append({"what": key, **told})
+    profile(report, key, lambda: (layers.of(opened), "it does not tell"))
+    grown = endurance(opened, DRAWS, min(DRAWS_SECONDS, clock.left))
+    report["draws"].append({"what": key, **grown})
+    if grown["gpu_mb"] is not None and grown["gpu_mb"] > GROWTH_MB:
+        report["failed"].append(f"{key}: {grown['gpu_mb']:.0f} MB of GPU memory went in {grown['draws']} draws")
 
 
 def first_drawing(engine: engines.Engine, played: Sequence[recording.Moment]) -> Any:

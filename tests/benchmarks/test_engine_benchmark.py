@@ -161,6 +161,23 @@ def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypa
         assert words in text
 
 
+def test_an_engine_that_breaks_in_the_middle_is_named_and_the_rest_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_what: object) -> None:
+        raise EngineLostError("a kernel failed on the GPU")
+
+    monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.1)
+    monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check.pipeline, "added", breaks)
+    monkeypatch.setattr(timing, "BATCHES", (1,))
+    monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
+    assert gpu_check.main(["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)]) == 1
+    (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
+    assert "- lite, onnxruntime: a kernel failed on the GPU" in text
+    assert "![time over batch](gpu-check-" in text
+
+
 def test_half_is_compared_photo_by_photo() -> None:
     photos = [synthetic("drawing", 1, seed=seed) for seed in range(2)]
     found = half.compare(half.find("lite"), photos, "fp16")
