@@ -13,7 +13,7 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,9 @@ from benchmarks.wire import ServerProcess
 
 WARM_UP = 0.2
 """Share of the run that is left out of the slope: pools and caches fill."""
-POINTS = 100
+POINTS = 25
+GONE_S = 12.0
+"""Within so much the last visit must be over: who goes without a word is missed after 5 s."""
 CONNECT_S = 15.0 + 3.0
 """Limits.connect_s, and what the clock needs: the hopeless are gone then."""
 NAMES = {"rss_mb": "resident, MB", "heap_mb": "in use on the C heap, MB"}
@@ -85,6 +87,19 @@ async def visit(http: aiohttp.ClientSession, url: str, camera: Clip, *, hopeless
     return drawn.is_set()
 
 
+async def quiet(server: ServerProcess, before: Mapping[str, float]) -> dict[str, float]:
+    """What is left once no visit is under way any more: what a session holds while it lasts is not left of it."""
+    end = time.monotonic() + GONE_S
+    while True:
+        held = await server.left()
+        if all(held[name] <= before[name] for name in ("tasks", "threads")):
+            await asyncio.sleep(0.5)  # the allocator gives back what it can
+            return await server.left()
+        if time.monotonic() > end:
+            return held
+        await asyncio.sleep(0.5)
+
+
 async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
     """So many visits, one after the other."""
     shown = pictures(None)
@@ -102,7 +117,7 @@ async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
                 lost = bool(every) and index % every == every - 1
                 drawn += await visit(http, server.url, Clip(shown), hopeless=lost, told=index % 2 == 0)
                 if index % max(1, count // POINTS) == 0:
-                    points.append({"visits": index, **await server.left()})
+                    points.append({"visits": index, **await quiet(server, before)})
         seconds = time.monotonic() - begun
         await asyncio.sleep(CONNECT_S)
         after = await server.left()
