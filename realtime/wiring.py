@@ -120,7 +120,6 @@ def build_server(config: StreamConfig, *, say: Say, warn: Say | None = None) -> 
     if unused:
         raise ConfigError(f"--serve: expected no --{unused[0]}: peers bring their own pictures; leave it out")
     controls = _controls(config)
-    bound_heaps()
     return build_it(
         address=config.serve,
         token=config.token,

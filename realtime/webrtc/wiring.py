@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import engines
+from realtime.allocator import bound_heaps
 from realtime.controls import PHOTO_LAYOUTS, Controls
 from realtime.core import ConfigError, Tracker
 from realtime.look import PAPERS, Look
@@ -53,6 +54,7 @@ def build_server(
             f"--serve: expected a layout and a paper that every peer may have, got {layout}, {look.paper}; the page "
             "shows the photo beside the drawing by itself; leave them out"
         )
+    bound_heaps()
     settings = _settings(address, token, certificate, key, ice_servers, peers)
     with ExitStack() as opened:
         styles = Styles(
