@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import cv2
+
 import engines
 from realtime.allocator import bound_heaps
 from realtime.controls import PHOTO_LAYOUTS, Controls
@@ -55,6 +57,7 @@ def build_server(
             "shows the photo beside the drawing by itself; leave them out"
         )
     bound_heaps()
+    cv2.setNumThreads(1)  # OpenCV keeps 0.9 KiB for ever of each thread that shares work out; each peer has some anyway
     settings = _settings(address, token, certificate, key, ice_servers, peers)
     with ExitStack() as opened:
         styles = Styles(
