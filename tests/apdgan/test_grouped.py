@@ -130,7 +130,7 @@ def test_in_single_precision_a_network_at_its_start_draws_the_same_fused_map(fam
         for name, value in wanted.items():
             torch.testing.assert_close(got[name], value, rtol=0, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
     if (family, norm) != ("paper", "batch"):  # whose running statistics are not those of any picture
-        assert wanted["fused"].std() > 0.1
+        assert wanted["fused"].std() > 0.05  # not flat
 
 
 @narrow_forms
