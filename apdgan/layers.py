@@ -195,7 +195,7 @@ class ShuffleFusion(nn.Module):
         """
         doubt = self.knee * torch.tanh(y / self.knee) if self.knee else y
         if self.along:
-            doubt = F.conv2d(F.pad(doubt, (1, 1, 1, 1), mode="replicate"), self.strokes).amin(1, keepdim=True)
+            doubt = F.conv2d(doubt, self.strokes, padding=1).amin(1, keepdim=True)
         return doubt + F.max_pool2d(-doubt, 3, 1, 1)
 
     @torch.no_grad()
