@@ -40,7 +40,7 @@ soak: setup-dev
 	"$(VENV_DEV)/bin/python" -m pytest -m soak
 
 gpu-check:  ## what this machine's NVIDIA GPU shows, under nine minutes; installs nothing, PYTHON is used as it is
-	@"$(PYTHON)" -m benchmarks.gpu_check $(ARGS)
+	@"$(PYTHON)" -m benchmarks.gpu_check $(if $(RECORDING),--recording "$(RECORDING)") $(ARGS)
 
 check: setup-dev
 	"$(VENV_DEV)/bin/python" -m ruff check .

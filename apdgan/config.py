@@ -40,6 +40,9 @@ class FusionConfig:
     knee: float = 0.0
     """shuffle: the logit from which the holding back levels off; 0: never. What is surely ink or surely paper takes no
     part in it then, which keeps solid hair solid, and the drawing steadier from frame to frame."""
+    along: bool = False
+    """shuffle: not single pixels are compared but strokes, each pixel's darkest mean of three in a row. Pixels of
+    one line then do not hold each other back, and a thin line is drawn whole, not dotted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ def _lite(width: int, norm: str) -> ModelConfig:
     part = NetConfig(kind="shuffle", stem=2, channels=(w * 3 // 4, w * 3 // 2, 2 * w))
     back = NetConfig(kind="shuffle", stem=8, channels=(w // 4, w // 2, w))
     nets = {"G": whole} | dict.fromkeys(NET_NAMES[1:5], part) | {"GLHair": whole, "GLBG": back}
-    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1, crest=2.0)
+    fusion = FusionConfig(kind="shuffle", width=3 * w // 8, blocks=1, crest=2.0, along=True)
     return ModelConfig(family="lite", width=w, norm=norm, nets=nets, fusion=fusion, matted=True, soft_matte=True)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from apdgan.alignment import SIZE, TEMPLATE, boxes
 from apdgan.generator import HierarchicalGenerator
+from apdgan.layers import ShuffleFusion
 
 
 def generator_gmac(generator: HierarchicalGenerator) -> dict[str, float]:
@@ -30,6 +31,10 @@ def generator_gmac(generator: HierarchicalGenerator) -> dict[str, float]:
         for module in net.modules()
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
     ]
+    fusion = generator.GCombine
+    if isinstance(fusion, ShuffleFusion) and fusion.along:
+        outputs, kernel = len(fusion.strokes), fusion.strokes[0].numel()
+        totals["GCombine"] += SIZE * SIZE * outputs * kernel / 1e9
     try:
         with torch.inference_mode():
             photo = torch.zeros(1, 3, SIZE, SIZE)

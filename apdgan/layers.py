@@ -161,7 +161,7 @@ class ShuffleFusion(nn.Module):
     """A cheap combining network at half size. It starts as "the darker of the two" and learns a correction.
 
     Last, lateral inhibition: each pixel is held back by the darkest of its 3x3, ``config.crest`` times what it lacks,
-    up to ``config.knee``.
+    up to ``config.knee``; with ``config.along``, each short stroke by the darkest beside it.
 
     Two maps (B, 2, H, W) -> (B, 1, H, W), all in [-1, 1]; H and W even.
     """
@@ -173,16 +173,30 @@ class ShuffleFusion(nn.Module):
         self.blocks = nn.Sequential(*(conv_norm_relu(w, w, norm) for _ in range(config.blocks)))
         self.leave = nn.Conv2d(w, 4, 3, 1, 1)
         self.darker = nn.Parameter(torch.full((1,), 2.0))
-        self.crest, self.knee = config.crest, config.knee
+        self.crest, self.knee, self.along = config.crest, config.knee, config.along
+        self.strokes: Tensor
+        self.register_buffer("strokes", short_strokes(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.enter(F.pixel_unshuffle(x, 2))
         y = F.pixel_shuffle(self.leave(y + self.blocks(y)), 2)
         y = y + self.darker * x.amin(1, keepdim=True)
-        if self.crest:  # homogeneous in y and knee, so that sharpen() scales it along
-            doubt = self.knee * torch.tanh(y / self.knee) if self.knee else y
-            y = y + self.crest * (doubt + F.max_pool2d(-doubt, 3, 1, 1))
+        if self.crest:
+            y = y + self.crest * self.inhibition(y)
         return torch.tanh(y)
+
+    def inhibition(self, y: Tensor) -> Tensor:
+        """What each pixel lacks of the darkest around it, 0 or more.
+
+        Homogeneous in ``y`` and ``knee``, so that :meth:`sharpen` scales it along.
+
+        Args:
+            y: (B, 1, H, W) logits, ink below 0.
+        """
+        doubt = self.knee * torch.tanh(y / self.knee) if self.knee else y
+        if self.along:
+            doubt = F.conv2d(doubt, self.strokes, padding=1).amin(1, keepdim=True)
+        return doubt + F.max_pool2d(-doubt, 3, 1, 1)
 
     @torch.no_grad()
     def sharpen(self, gain: float, lighten: float = 0.0) -> None:
@@ -195,6 +209,14 @@ class ShuffleFusion(nn.Module):
         self.leave.weight.mul_(gain)
         self.darker.mul_(gain)
         self.knee *= gain
+
+
+def short_strokes() -> Tensor:
+    """Means of three pixels in a row: across, down, and along both diagonals. (4, 1, 3, 3) float32."""
+    diagonal = torch.eye(3)
+    across = torch.zeros(3, 3)
+    across[1] = 1.0
+    return torch.stack([across, across.T, diagonal, diagonal.flip(1)])[:, None] / 3
 
 
 def make_net(config: NetConfig, norm: str) -> nn.Module:

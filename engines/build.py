@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from engines.backends.trt import MOST, VARIANTS
+from engines.building import Building
 from engines.catalogue import find
 from engines.command import leave
 from engines.errors import EngineError, ModelError, UserError
@@ -22,10 +23,8 @@ from engines.manifest import read_manifest
 from engines.plans import SUFFIX, Plan, write_plan
 from engines.trt_builder import Built, summary
 
-BAR = 30
 
-
-def build_plan(args: argparse.Namespace, progress: Callable[[float], None] | None = None) -> tuple[Plan, Built]:
+def build_plan(args: argparse.Namespace, building: Building) -> tuple[Plan, Built]:
     """What the command line asks for, written to its ``--out``.
 
     Raises:
@@ -59,7 +58,8 @@ def build_plan(args: argparse.Namespace, progress: Callable[[float], None] | Non
         tf32=args.tf32,
         aux_streams=args.aux_streams,
     )
-    built = backend.build(model, key=key, progress=progress)
+    with building.of(out.name, f"{key.backend} {key.precision}") as progress:
+        built = backend.build(model, key=key, progress=progress)
     plan = Plan(key=key, manifest=manifest, blob=built.blob)
     write_plan(out, plan)
     return plan, built
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     start = time.monotonic()
     try:
-        plan, built = build_plan(args, _bar if sys.stderr.isatty() else None)
+        plan, built = build_plan(args, Building(lambda line: print(line, file=sys.stderr, flush=True)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -103,12 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in built.warnings:
         print(f"warning: {line}")
     return 0
-
-
-def _bar(share: float) -> None:
-    done = round(BAR * share)
-    end = "\n" if share >= 1 else ""
-    print(f"\rbuilding [{'#' * done}{'.' * (BAR - done)}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

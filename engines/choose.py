@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+from engines.building import Building
 from engines.catalogue import find
 from engines.contract import DrawingEngine, Engine, MatteEngine, MattingEngine, warm_up
 from engines.errors import EngineError, ModelError
@@ -56,7 +57,14 @@ def engine_names() -> list[str]:
     return names
 
 
-def load(model: str | Path, backend: str = "auto", *, threads: int | None = None, log: Log | None = None) -> Engine:
+def load(
+    model: str | Path,
+    backend: str = "auto",
+    *,
+    threads: int | None = None,
+    log: Log | None = None,
+    building: Building | None = None,
+) -> Engine:
     """Open a drawing model and draw one blank picture with it.
 
     Args:
@@ -64,12 +72,13 @@ def load(model: str | Path, backend: str = "auto", *, threads: int | None = None
         backend: one of :func:`engine_names`.
         threads: CPU threads; None takes the cores this process may use, at most 8.
         log: takes the one line that says what runs where and what was passed over; None: the ``engines`` logger.
+        building: told of a plan's build; None: a bar on a terminal, lines in ``log`` elsewhere.
     Raises:
         EngineError: no such backend, or it cannot be used here; tells what to install.
         ModelError: the model is missing, corrupt or of another kind.
         ValueError: fewer than one thread.
     """
-    return cast(Engine, _open(model, backend, kind="drawing", threads=threads, log=log))
+    return cast(Engine, _open(model, backend, kind="drawing", threads=threads, log=log, building=building))
 
 
 def auto_order(kind: Kind = "drawing") -> tuple[tuple[str, ...], str]:
@@ -113,7 +122,13 @@ def load_reference(checkpoint: str | Path, model: Path, *, threads: int | None =
 
 
 def _open(
-    model: str | Path, backend: str, *, kind: Kind, threads: int | None, log: Log | None
+    model: str | Path,
+    backend: str,
+    *,
+    kind: Kind,
+    threads: int | None,
+    log: Log | None,
+    building: Building | None = None,
 ) -> DrawingEngine | MattingEngine:
     wanted, precision = _parse(backend)
     path = find(model, suffix=".safetensors" if wanted == "torch" else ".onnx")
@@ -128,12 +143,13 @@ def _open(
         reference = load_reference(_checkpoint_beside(path), path, threads=threads)
         say(f"engine: {reference.name} on {reference.device}, model {path.name} (asked for torch; its checkpoint)")
         return cast(DrawingEngine, reference)
+    told = building or (None if log is None else Building(log))
     order, idle = ((wanted,), "") if wanted else auto_order(kind)
     passed: list[str] = [idle] if idle else []
     failures: list[EngineError | ModelError] = []
     for name in order:
         try:
-            engine, note = _start(name, path, precision, kind=kind, manifest=manifest, threads=threads)
+            engine, note = _start(name, path, precision, kind=kind, manifest=manifest, threads=threads, building=told)
         except (EngineError, ModelError) as error:
             if wanted:
                 raise
@@ -151,7 +167,14 @@ def _open(
 
 
 def _start(
-    name: str, path: Path, precision: str | None, *, kind: Kind, manifest: Manifest | None, threads: int | None
+    name: str,
+    path: Path,
+    precision: str | None,
+    *,
+    kind: Kind,
+    manifest: Manifest | None,
+    threads: int | None,
+    building: Building | None,
 ) -> tuple[DrawingEngine | MattingEngine, str]:
     """One backend, opened and warmed up, and what is to be said about its precision."""
     module = _module(name)
@@ -161,7 +184,8 @@ def _start(
         raise EngineError(f"engine {name}: {reason}")
     known = manifest if manifest is not None else module.describe(path)
     chosen, note = (precision, "") if precision else module.choose(known)
-    session = module.open_session(path, kind=kind, precision=chosen, threads=threads)
+    extra = {"building": building} if getattr(module, "BUILDS", False) else {}
+    session = module.open_session(path, kind=kind, precision=chosen, threads=threads, **extra)
     make = DrawingEngine if kind == "drawing" else MattingEngine
     engine = make(session=session, manifest=known)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -87,6 +88,19 @@ class MatteEngine(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTime:
+    """One layer or kernel, as its runtime names it."""
+
+    name: str
+    ms: float
+    """In one run."""
+    calls: float = 1.0
+    """In one run."""
+    what: str = ""
+    """Its kind and kernel, where that is told."""
+
+
 class _Opened:
     """A session with its manifest; what both kinds of engine share."""
 
@@ -105,6 +119,14 @@ class _Opened:
         """Milliseconds of one run by the GPU's own clock, of a size that has been drawn; None where there is no GPU."""
         timer = getattr(self._session, "gpu_ms", None)
         return None if timer is None else timer(batch)
+
+    def layers(self, batch: int, draws: int = 10) -> list[LayerTime] | None:
+        """Where the time of one run goes, slowest first, over ``draws`` runs; None where the runtime does not tell.
+
+        A profiler slows the runs down: shares are of worth, their sum is no draw time.
+        """
+        teller = getattr(self._session, "layers", None)
+        return None if teller is None else sorted(teller(batch, draws), key=lambda one: -one.ms)
 
     def close(self) -> None:
         if self._session is not None:

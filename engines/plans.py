@@ -142,7 +142,7 @@ def cache_folder() -> Path:
 
 
 def cached(
-    key: PlanKey, manifest: Manifest, *, name: str, build: Callable[[], bytes], say: Callable[[str], None]
+    key: PlanKey, manifest: Manifest, *, name: str, build: Callable[[str, str], bytes], say: Callable[[str], None]
 ) -> tuple[Plan, Path]:
     """The plan for a key: from the cache, or built and kept there. What is stale, foreign or damaged is replaced.
 
@@ -150,7 +150,7 @@ def cached(
         key: of the plan that is wanted.
         manifest: of the model.
         name: of the model, for the file's name.
-        build: makes the runtime's bytes; called when the cache has none that serves.
+        build: makes the runtime's bytes; called with the file's name and the reason when none that serves is cached.
         say: takes one line when something is built, with the reason.
     Returns:
         (the plan, the file in the cache where it lies, or would if the folder could be written).
@@ -167,7 +167,7 @@ def cached(
         except ModelError as error:
             why = str(error).split(": ", 1)[-1]
     say(f"plan {path.name}: {why}; building it")
-    return keep(Plan(key=key, manifest=manifest, blob=build()), path, say), path
+    return keep(Plan(key=key, manifest=manifest, blob=build(path.name, why)), path, say), path
 
 
 def keep(plan: Plan, path: Path, say: Callable[[str], None]) -> Plan:

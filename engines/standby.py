@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.building import BackgroundBuilding
 from engines.catalogue import DEFAULT, find
 from engines.choose import CPU, GPU, auto_order, load
 from engines.contract import Engine
@@ -50,6 +51,7 @@ class StandbyEngine:
         better: Sequence[tuple[str, Open]] = (),
         spare: Open | None = None,
         say: Callable[[str], None],
+        building: BackgroundBuilding | None = None,
     ) -> None:
         """
         Args:
@@ -58,9 +60,11 @@ class StandbyEngine:
             better: (name, what opens it), best first; the first that opens takes over. Opened in a thread.
             spare: opens what draws on when an engine breaks; called when that happens.
             say: takes one line at every change, and for every engine that was passed over.
+            building: what ``better`` tells of its builds.
         """
         self.manifest = manifest
         self._say = say
+        self._told = building
         self._current: Engine | None = first
         self._spare_engine: Engine | None = first if spare is None else None
         self._open_spare = spare
@@ -87,6 +91,11 @@ class StandbyEngine:
     def building(self) -> bool:
         """A better engine is being built."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def build(self) -> tuple[str, float] | None:
+        """The plan that is built now, and the share of it that is done."""
+        return None if self._told is None else self._told.now
 
     def watch(self, on_switch: OnSwitch) -> None:
         """Call this at every change, from the thread that draws; the last change so far is told at once."""
@@ -226,12 +235,16 @@ def load_live(
             return chosen
         return StandbyEngine(first=chosen, manifest=chosen.manifest, spare=open_spare, say=say)
     manifest = read_manifest(path) if path.suffix == ".onnx" else None
-    first = open_spare()
+    first, building = open_spare(), BackgroundBuilding(say)
     return StandbyEngine(
         first=first,
         manifest=manifest or first.manifest,
-        better=[(name, lambda name=name: load(path, name, log=say)) for name in gpus],  # type: ignore[misc]
+        better=[
+            (name, lambda name=name: load(path, name, log=say, building=building))  # type: ignore[misc]
+            for name in gpus
+        ],
         say=say,
+        building=building,
     )
 
 

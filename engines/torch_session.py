@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apdgan.alignment import SIZE
+from engines.contract import LayerTime
 from engines.errors import EngineLostError
+from engines.torch_profile import by_kernel, by_layer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,6 +67,14 @@ class CompiledSession:
     def gpu_ms(self, batch: int) -> float | None:
         """What the GPU spends on a run of ``batch`` pictures, copies included, of a size that was met; None: no GPU."""
         return self._lanes[next(bucket for bucket in BUCKETS if bucket >= batch)].gpu_ms()
+
+    def layers(self, batch: int, draws: int) -> list[LayerTime]:
+        """By module of a drawer that is not compiled, by kernel of one that is; of a size that was met."""
+        lane = self._lanes[next(bucket for bucket in BUCKETS if bucket >= batch)]
+        cuda = self._place.type == "cuda"
+        if self._how == "eager":
+            return by_layer(lane.again, self._drawer, draws, cuda=cuda)
+        return by_kernel(lane.again, draws, cuda=cuda)
 
     def close(self) -> None:
         self._drawer = None
@@ -125,6 +135,17 @@ class _Lane:
         self._stream.synchronize()
         drawn: NDArray[np.uint8] = self._drawn.numpy()
         return drawn
+
+    def again(self) -> None:
+        """One more run of what was drawn last."""
+        import torch
+
+        if self._cuda:
+            self._start()
+            self._stream.synchronize()
+            return
+        with torch.inference_mode():
+            self._draw(*self._inputs)
 
     def gpu_ms(self) -> float | None:
         import torch

@@ -7,20 +7,20 @@ will run the plan.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from engines.building import Progress
 from engines.contract import SHAPES
 from engines.errors import EngineError, ModelError
 from engines.plans import PORTABLE
 
 LINES = 64
 """Lines of the library's log that are kept."""
-Progress = Callable[[float], None]
-"""Takes the share that is done, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def build(
             whatever the library takes of itself, with TensorRT this machine's GPU.
         tf32: fp32 products may be rounded to 10 bits first.
         aux_streams: streams beside the main one, on which branches may run.
-        progress: called as the build goes on.
+        progress: called as the build goes on, by libraries that tell.
         timing: an earlier build's timings, where the library keeps some.
         keep_timing: takes the timings of this build.
     Raises:
@@ -90,7 +90,7 @@ def build(
     if keep_timing is not None:
         cache = config.create_timing_cache(timing or b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
-    if progress is not None:
+    if progress is not None and hasattr(library, "IProgressMonitor"):
         config.progress_monitor = _monitor(library, progress)
     blob = builder.build_serialized_network(network, config)
     if blob is None:
@@ -223,26 +223,61 @@ def _make_logger(library: Any) -> tuple[Any, WeakSet[Heard]]:
 _LOGGERS: WeakKeyDictionary[Any, tuple[Any, WeakSet[Heard]]] = WeakKeyDictionary()
 
 
+class Phases:
+    """From a library's phases within phases, each of so many steps, to the share of the whole that is done."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()  # a library may tell from several threads
+        self._open: dict[str, tuple[str | None, int, int]] = {}
+        """Phase -> the one around it, its steps, those that are done."""
+        self._told = 0.0
+
+    def start(self, name: str, parent: str | None, steps: int) -> None:
+        with self._lock:
+            self._open.setdefault(name, (parent, max(steps, 1), 0))
+
+    def step(self, name: str, step: int) -> None:
+        """``step`` counts from 0."""
+        with self._lock:
+            if name in self._open:
+                parent, steps, _ = self._open[name]
+                self._open[name] = parent, steps, step + 1
+            self._tell(max((self._share(top) for top, (parent, *_) in self._open.items() if parent is None), default=0))
+
+    def finish(self, name: str) -> None:
+        with self._lock:
+            parent = self._open.pop(name, ("", 1, 0))[0]
+            if parent is None:
+                self._tell(1.0)
+
+    def _share(self, name: str) -> float:
+        _, steps, done = self._open[name]
+        within = (self._share(inner) for inner, (parent, *_) in self._open.items() if parent == name)
+        return min(1.0, (done + max(within, default=0.0)) / steps)
+
+    def _tell(self, share: float) -> None:
+        if share > self._told:  # between a phase's end and the step that it was, nothing goes back
+            self._told = share
+            self._progress(share)
+
+
 def _monitor(library: Any, progress: Progress) -> Any:
-    """Tells the share of the outermost phase that is done."""
+    phases = Phases(progress)
 
     class Monitor(library.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self._outer: tuple[str, int] | None = None
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
-            if parent is None:
-                self._outer = (name, steps)
+            phases.start(name, parent, steps)
 
         def step_complete(self, name: str, step: int) -> bool:
-            if self._outer is not None and name == self._outer[0]:
-                progress(min(1.0, (step + 1) / max(self._outer[1], 1)))
+            phases.step(name, step)
             return True
 
         def phase_finish(self, name: str) -> None:
-            if self._outer is not None and name == self._outer[0]:
-                progress(1.0)
+            phases.finish(name)
 
     return Monitor()
 

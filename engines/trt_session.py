@@ -20,11 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apdgan.alignment import SIZE
-from engines.contract import INPUTS, OUTPUT, SHAPES
+from engines.contract import INPUTS, OUTPUT, SHAPES, LayerTime
 from engines.cuda import Cuda
 from engines.errors import EngineError, EngineLostError
 from engines.manifest import Kind
 from engines.trt_builder import listen
+from engines.trt_profile import Listener, kinds
 
 BUCKETS = (1, 2, 4, 8, 16)
 """Sizes of batch that are run; others are filled up, and larger ones run in parts."""
@@ -65,6 +66,7 @@ class TrtSession:
         self._kind = kind
         self._buckets = tuple(sorted({*(b for b in BUCKETS if b < most), most}))
         self._kernels = kernels
+        self._library = library
         self._lanes: dict[int, _Lane] = {}
         self._logger, self._heard = listen(library)
         self._runtime: Any = library.Runtime(self._logger)
@@ -89,6 +91,19 @@ class TrtSession:
         """What the GPU spends on one run of ``batch`` pictures, copies included, by its own clock; at most ``most``."""
         return self._lane(next(b for b in self._buckets if b >= batch)).gpu_ms()
 
+    def layers(self, batch: int, draws: int) -> list[LayerTime]:
+        """Time of every layer of a run of ``batch`` pictures, without a CUDA graph, by the library's own profiler."""
+        listener = Listener(self._library)
+        context = self._make_context(False)
+        if context is not None:
+            context.profiler = listener.profiler
+        bucket = next(b for b in self._buckets if b >= batch)
+        lane = self._new_lane(bucket, context, capture=False)
+        listener.forget()
+        for _ in range(draws):
+            lane.gpu_ms()
+        return listener.told(draws, kinds(self._library, self._engine))
+
     def close(self) -> None:
         if self._engine is None:
             return
@@ -99,24 +114,25 @@ class TrtSession:
 
     def _lane(self, bucket: int) -> _Lane:
         if bucket not in self._lanes:
-            self._lanes[bucket] = _Lane(
-                cuda=self._cuda,
-                context=self._make_context(),
-                bucket=bucket,
-                kind=self._kind,
-                capture=self._compiled is None,
-                why=self._heard.why,
-            )
+            capture = self._compiled is None
+            self._lanes[bucket] = self._new_lane(bucket, self._make_context(True), capture=capture)
         return self._lanes[bucket]
 
-    def _context_maker(self, library: Any) -> Callable[[], Any]:
-        """Contexts whose memory is ours, as large as a bucket needs and not as the largest would."""
+    def _new_lane(self, bucket: int, context: Any, *, capture: bool) -> _Lane:
+        return _Lane(
+            cuda=self._cuda, context=context, bucket=bucket, kind=self._kind, capture=capture, why=self._heard.why
+        )
+
+    def _context_maker(self, library: Any) -> Callable[[bool], Any]:
+        """Contexts whose memory is ours, as large as a bucket needs and not as the largest would.
+
+        What it gives takes whether TensorRT-RTX may capture a CUDA graph of its own.
+        """
         mine = library.ExecutionContextAllocationStrategy.USER_MANAGED
         if not hasattr(library, "IRuntimeCache"):
-            return lambda: self._engine.create_execution_context(mine)
+            return lambda _graph: self._engine.create_execution_context(mine)
         config = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(mine)
-        config.cuda_graph_strategy = library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         # Lazily specialised kernels would arrive in the middle of a live stream.
         eager = library.DynamicShapesKernelSpecializationStrategy.EAGER
         config.dynamic_shapes_kernel_specialization_strategy = eager
@@ -125,7 +141,13 @@ class TrtSession:
             with contextlib.suppress(OSError, RuntimeError):  # else it compiles them again
                 self._compiled.deserialize(self._kernels.read_bytes())
         config.set_runtime_cache(self._compiled)
-        return lambda: self._engine.create_execution_context(config)
+        strategies = library.CudaGraphStrategy
+
+        def make(graph: bool) -> Any:
+            config.cuda_graph_strategy = strategies.WHOLE_GRAPH_CAPTURE if graph else strategies.DISABLED
+            return self._engine.create_execution_context(config)
+
+        return make
 
     def _keep_kernels(self) -> None:
         if self._compiled is None or self._kernels is None or not self._lanes:

@@ -86,10 +86,9 @@ class PhotoMemory:
         if float(unrest.max()) > 0:
             unrest = np.asarray(cv2.blur(cv2.dilate(unrest, _REACH), (REACH, REACH)), np.float32)
             before = cv2.addWeighted(kept, 1, kept, 0, 0, dtype=cv2.CV_8U)
-            flow = self._flow.calc(grey, before, _NO_GUESS)
-            x, y = flow[..., 0], flow[..., 1]
+            x, y = cv2.split(self._flow.calc(grey, before, _NO_GUESS))
             # A place in part at rest moves as a whole.
-            far = cv2.dilate(np.maximum(np.abs(x), np.abs(y)), _REACH)
+            far = cv2.dilate(cv2.max(np.abs(x), np.abs(y)), _REACH)
             moving = np.minimum(unrest * np.float32(4), 1) * (far > STILL_PX)
             motion = cv2.merge((x * moving, y * moving))
             kept = warped(kept, motion)

@@ -108,7 +108,8 @@ class InkSmoother:
         # and drawing agree what is ink, the line's flanks are mostly the drawing's own.
         held = past.same * np.float32(min(1.0, 4 * strength))
         share = _shares(held)
-        np.copyto(share, _shares(held * (1 - past.unrest * np.float32(self.FOLLOW))), where=(shown < 0) == (drawn < 0))
+        agreed = (np.bitwise_xor(shown, drawn, out=self._b) >= 0).view(np.uint8)  # alike in sign
+        cv2.copyTo(_shares(held * (1 - past.unrest * np.float32(self.FOLLOW))), agreed, share)
         _mix(shown, drawn, share, self._b)
         return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 

@@ -76,7 +76,11 @@ def build(config: StreamConfig, *, say: Say, warn: Say | None = None) -> Program
         stats = Stats(engine=engine.name, device=engine.device)
         if isinstance(engine, engines.StandbyEngine):
             engine.watch(lambda name, device, why: _switched(stats, controls, name, device, why))
-        progress = ProgressLine(status=stats.recent, total=_total(config, plan, info))
+        progress = ProgressLine(
+            status=stats.recent,
+            total=_total(config, plan, info),
+            build=lambda: engine.build if isinstance(engine, engines.StandbyEngine) else None,
+        )
         stream = Stream(
             source=source,
             stylizer=stylizer,

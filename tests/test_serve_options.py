@@ -59,3 +59,18 @@ def test_others_than_this_machine_need_a_token_that_is_made_up_when_none_is_give
     assert len(made) >= 32
     assert made != token("0.0.0.0")
     assert token("0.0.0.0", "mine-and-long-enough") == "mine-and-long-enough"
+
+
+def test_every_server_bounds_its_heaps_before_anything_of_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from realtime.webrtc import wiring
+
+    class BoundError(Exception):
+        pass
+
+    def bound_heaps() -> None:
+        raise BoundError
+
+    monkeypatch.setattr(wiring, "bound_heaps", bound_heaps)
+    config, _ = parse(["--serve"])
+    with pytest.raises(BoundError):
+        build_server(config, say=print)

@@ -16,6 +16,7 @@ COMMANDS = {
     "auxiliary": "the four networks of the paper's distance-transform loss",
     "gan": "the paper's training",
     "distill": "a teacher's drawings into a smaller or faster network",
+    "average": "the mean of checkpoints that went on from one another",
     "evaluate": "figures and a sheet, any drawers side by side",
     "report": "a page of a run: curves, samples, settings",
 }

@@ -104,13 +104,19 @@ def background(rng: np.random.Generator, size: int) -> Plane:
     return np.clip(out, 0, 255).astype(np.float32)
 
 
+SHOULDERS = 0.8
+"""Share of the square's height from which down, most often, there are clothes."""
+
+
 def leak(rng: np.random.Generator, matte: Image) -> Image:
     """A matte that takes parts of the room for the person, as live ones do with chairs, hands and lamps. Only grows.
 
-    Nothing is drawn there in the target: what is not understood is left white. (H, W) uint8, square.
+    Nothing is drawn there in the target: what is not understood is left white. Beside the shoulders it stays as it is,
+    or dark clothes would be left white too. (H, W) uint8, square.
     """
     blobs = smooth_noise(rng, matte.shape[0], int(rng.integers(3, 9)))
     soft = np.clip((blobs - rng.uniform(0.5, 0.8)) * 20, 0, 1) * 255
+    soft *= np.clip((SHOULDERS - np.arange(len(soft)) / len(soft)) * 8, 0, 1)[:, None]
     return np.asarray(np.maximum(matte, soft.astype(np.uint8)), np.uint8)
 
 

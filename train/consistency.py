@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+_DOT = np.zeros((33, 33), np.float32)
+_DOT[16, 16] = 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
@@ -42,12 +45,16 @@ class Consistency:
         weight: of the term.
         still: share of second views without motion, where only sensor, codec and matte differ (the flicker of a
             person who sits still).
+        shaken: share of the other second views that are also out of focus or blurred by motion, or taken with fewer
+            pixels: what a head that turns fast looks like to a webcam.
     """
 
-    def __init__(self, *, weight: float = 1.0, still: float = 0.5) -> None:
-        if weight < 0 or not 0 <= still <= 1:
-            raise ValueError(f"consistency: expected weight >= 0 and still in 0..1, got {weight} and {still}")
-        self.weight, self.still = weight, still
+    def __init__(self, *, weight: float = 1.0, still: float = 0.5, shaken: float = 0.0) -> None:
+        if weight < 0 or not 0 <= still <= 1 or not 0 <= shaken <= 1:
+            raise ValueError(
+                f"consistency: expected weight >= 0, still and shaken in 0..1, got {weight}, {still} and {shaken}"
+            )
+        self.weight, self.still, self.shaken = weight, still, shaken
 
     def later(self, photo: Tensor, boxes: Tensor, fg: Tensor, *, count: int, rng: np.random.Generator) -> Moment:
         """The first ``count`` pictures moved by up to some pixels, with new noise.
@@ -60,13 +67,16 @@ class Consistency:
         """
         photo, boxes, fg = photo[:count], boxes[:count], fg[:count]
         size = photo.shape[-1]
-        flows = np.stack([motion(rng, size, 0.0 if rng.random() < self.still else 2.5) for _ in range(count)])
+        moves = [rng.random() >= self.still for _ in range(count)]
+        flows = np.stack([motion(rng, size, 2.5 if one else 0.0) for one in moves])
         axis = torch.arange(size, dtype=torch.float32)
         here = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         grid = ((here + torch.from_numpy(flows)) * 2 + 1) / size - 1
         grid = grid.to(photo.device)
         moved = F.grid_sample(photo.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-        noisy = [sensor(rng, ((m.permute(1, 2, 0) + 1) * 127.5).cpu().numpy()) for m in moved]
+        views = [((m.permute(1, 2, 0) + 1) * 127.5).cpu().numpy() for m in moved]
+        hasty = [one and self.shaken > 0 and rng.random() < self.shaken for one in moves]
+        noisy = [sensor(rng, shake(rng, view) if one else view) for view, one in zip(views, hasty, strict=True)]
         out = torch.from_numpy(np.stack(noisy)).to(photo.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         mask = F.grid_sample(fg.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
         wobble = np.stack([wavering(rng, size) for _ in range(count)])[:, None]
@@ -127,6 +137,21 @@ def motion(rng: np.random.Generator, size: int, reach_px: float) -> NDArray[np.f
         bend = np.stack([smooth(rng, size, 8), smooth(rng, size, 8)], -1)
         flow += bend * np.float32(rng.uniform(0, 0.3 * reach_px))
     return flow
+
+
+def shake(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A frame of a head in motion: smeared along a line, or of fewer pixels. (H, W, 3) float32 0..255."""
+    size = image.shape[0]
+    if rng.random() < 0.5:
+        small = int(size * rng.uniform(0.3, 0.8))
+        reduced = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(reduced, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    length, angle = rng.uniform(1.5, 6.0), rng.uniform(0, np.pi)
+    reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    kernel = np.zeros((9, 9), np.float32)
+    for x, y in (4 + np.linspace(-1, 1, 25)[:, None] * reach).astype(np.float32):
+        kernel += cv2.getRectSubPix(_DOT, (9, 9), (float(20 - x), float(20 - y)))
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def sensor(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from apdgan.discriminator import frozen
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
 from apdgan.layers import ShuffleFusion
-from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts
+from apdgan.regions import BACKGROUND, FOREGROUND, PARTS, cut, outside_parts, paste
 from train.adversary import CROP, Adversary
 from train.command import add_run_arguments, run_command
 from train.config import RunConfig, StageTable
@@ -49,6 +49,11 @@ class DistillLoss:
     pixel: float = 1.0
     """Factor of the pixelwise terms. Below 1 for hands that hatch: no two strokes of theirs lie where one would expect
     them, and a network held to every pixel draws their mean, which is grey."""
+    parts: float = 1.0
+    """Factor of what is asked of eyes, nose and mouth on their own."""
+    nose: float = 1.0
+    """How much more thin lines weigh in the box of the nose than elsewhere: it is two faint strokes, and who is drawn
+    without them is drawn wrong."""
     tone: float = 0.0
     """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
     matching: float = 0.0
@@ -67,10 +72,13 @@ class ConsistencyTable:
     """0: none."""
     still: float = 0.5
     """Share of second views with next to no motion."""
+    shaken: float = 0.0
+    """Share of the others that are blurred by motion or taken with fewer pixels."""
     share: float = 0.5
     """Share of a batch that is seen a second time."""
 
 
+NOSE = PARTS[2]
 TABLES = {"loss": DistillLoss, "consistency": ConsistencyTable}
 
 
@@ -108,7 +116,15 @@ def pen(x: Tensor, gain: float, lighten: float) -> Tensor:
 
 
 def losses(
-    out: GeneratorOutput, ink: Tensor, corners: Tensor, fg: Tensor, *, thin_weight: float = 2.0, slack: float = 0.0
+    out: GeneratorOutput,
+    ink: Tensor,
+    corners: Tensor,
+    fg: Tensor,
+    *,
+    thin_weight: float = 2.0,
+    slack: float = 0.0,
+    parts: float = 1.0,
+    nose: float = 1.0,
 ) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
@@ -116,7 +132,8 @@ def losses(
     # beside them, because a line that could lie a pixel to either side would else not be drawn at all.
     lines = thin(ink)
     beside = grown(lines, 3) - lines
-    near = 1 + 2 * grown(ink, 7) + thin_weight * lines - 2 * slack * beside
+    faint = paste(lines, nose * cut(lines, corners, NOSE), corners, NOSE)
+    near = 1 + 2 * grown(ink, 7) + thin_weight * faint - 2 * slack * beside
     terms = {
         "fused": bce(out.fused, ink, near),
         "dice": 0.5 * dice(out.fused, ink),
@@ -127,9 +144,9 @@ def losses(
     for region in PARTS:
         target, weight = cut(ink, corners, region), cut(near, corners, region)
         raw = out.raw[region.name]
-        terms[region.name] = 0.15 * (bce(raw, target, weight) + 0.5 * dice(raw, target))
+        terms[region.name] = 0.15 * parts * (bce(raw, target, weight) + 0.5 * dice(raw, target))
         fused = cut(out.fused, corners, region)
-        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * bce(fused, target, weight)
+        terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * parts * bce(fused, target, weight)
     return terms
 
 
@@ -140,9 +157,10 @@ def tone(x: Tensor, ink: Tensor) -> Tensor:
 
 
 def doubt(x: Tensor, ink: Tensor) -> Tensor:
-    """Mean grey (0 ink or paper, 1 halfway) away from edges of the drawing. x (B, 1, H, W) in [-1, 1], ink 0..1."""
+    """Mean grey (0 ink or paper, 1 halfway) away from edges of the drawing, fine halftone counted as the grey it stands
+    for. x (B, 1, H, W) in [-1, 1], ink 0..1."""
     flat = (grown(ink, 5) + grown(-ink, 5) < 0.5).float()
-    p = (1 - x.float()) / 2
+    p = F.avg_pool2d((1 - x.float()) / 2, 3, 1, 1, count_include_pad=False)
     return (4 * p * (1 - p) * flat).sum() / flat.sum().clamp_min(1)
 
 
@@ -213,7 +231,8 @@ class Distill:
             if self.steadiness.weight:
                 from train.consistency import Consistency
 
-                steady = Consistency(weight=self.steadiness.weight, still=self.steadiness.still)
+                told = self.steadiness
+                steady = Consistency(weight=told.weight, still=told.still, shaken=told.shaken)
                 rng = np.random.default_rng([self.seed, one.step, one.batch.numbers[0]])
                 count = max(1, round(self.steadiness.share * len(photo)))
                 later = steady.later(photo, corners, fg, count=count, rng=rng)
@@ -249,7 +268,13 @@ class Distill:
         if not torch.isfinite(out.fused).all():  # cross-entropy would not say so, but fail
             nan = out.fused.sum()
             return nan, {"fused": nan}
-        terms = losses(out, batch.ink, batch.corners, batch.fg, thin_weight=self.loss.thin, slack=self.loss.slack)
+        how = {
+            "thin_weight": self.loss.thin,
+            "slack": self.loss.slack,
+            "parts": self.loss.parts,
+            "nose": self.loss.nose,
+        }
+        terms = losses(out, batch.ink, batch.corners, batch.fg, **how)
         terms = {name: self.loss.pixel * term for name, term in terms.items()}
         if self.loss.tone:
             terms["tone"] = self.loss.tone * tone(self._inked(out.fused), batch.ink)

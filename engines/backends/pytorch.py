@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import usable_threads
+from engines.contract import LayerTime, usable_threads
 from engines.errors import EngineError, ModelError
 from engines.gpu import find_gpu, no_gpu
 from engines.manifest import Kind, Manifest, read_manifest
+from engines.samples import synthetic
+from engines.torch_profile import by_layer
 from engines.torch_session import CompiledSession
 from engines.weights import halved, weights_sha256
 
@@ -100,6 +102,11 @@ class TorchSession:
         with torch.inference_mode():
             result: NDArray[np.uint8] = self._drawer(photo, boxes, matte).numpy()
         return result
+
+    def layers(self, batch: int, draws: int) -> list[LayerTime]:
+        """Time of every module, by the CPU's clock."""
+        arrays = synthetic("drawing", batch)
+        return by_layer(lambda: self.run(arrays), self._drawer, draws, cuda=False)
 
     def close(self) -> None:
         self._drawer = None

@@ -10,17 +10,18 @@ import contextlib
 import importlib
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from engines import cuda as cuda_runtime
+from engines.building import Building, Progress
 from engines.errors import EngineError, ModelError
 from engines.gpu import Gpu, find_gpu, no_gpu
 from engines.manifest import Kind, Manifest, read_manifest
 from engines.plans import PORTABLE, SUFFIX, Plan, PlanKey, cache_folder, cached, file_sha256, keep, mismatch, read_plan
 from engines.precision import retyped
-from engines.trt_builder import Built, Progress, build
+from engines.trt_builder import Built
+from engines.trt_builder import build as build_plan
 from engines.trt_session import BUCKETS, TrtSession
 
 MOST = BUCKETS[-1]
@@ -32,13 +33,13 @@ class TensorRt:
     """What :mod:`engines.backends` asks of a backend, for one of the two libraries."""
 
     PRECISIONS = ("fp16", "fp32", "bf16")
+    BUILDS = True
+    """``open_session`` takes ``building``."""
 
     def __init__(self, name: str, *, modules: tuple[str, ...], install: str) -> None:
         self.name = name
         self.install = install
         self._modules = modules
-        self.say: Callable[[str], None] = _LOG.warning
-        """Takes why a plan is built or built again."""
 
     def reads(self, path: Path) -> bool:
         return path.suffix in (".onnx", SUFFIX)
@@ -78,14 +79,21 @@ class TensorRt:
         """Manifest of a plan. Raises ModelError."""
         return read_plan(path).manifest
 
-    def open_session(self, path: Path, *, kind: Kind, precision: str, threads: int | None) -> TrtSession:
+    def open_session(
+        self, path: Path, *, kind: Kind, precision: str, threads: int | None, building: Building | None = None
+    ) -> TrtSession:
         """Open an exported graph, through a plan in the cache, or a plan.
 
+        Args:
+            path, kind, precision: as every backend.
+            threads: not used, the GPU has its own.
+            building: told why a plan is built, and how far that is; None: the ``engines`` logger and the terminal.
         Raises:
             EngineError: not installed, no GPU, or a plan that was given does not fit it.
             ModelError: the file cannot be used.
         """
-        del threads  # the GPU has its own
+        del threads
+        told = Building(_LOG.warning) if building is None else building
         gpu, library = find_gpu(), self.bindings()
         if path.suffix == SUFFIX:
             plan = read_plan(path)
@@ -96,15 +104,20 @@ class TensorRt:
             return self._session(library, gpu, plan, kind, None)
         key = self.key(path, precision, gpu=gpu)
         manifest = read_manifest(path)
-        plan, kept = cached(key, manifest, name=path.stem, build=lambda: self.build(path, key=key).blob, say=self.say)
+
+        def build(name: str, why: str) -> bytes:
+            with told.of(name, why) as progress:
+                return self.build(path, key=key, progress=progress).blob
+
+        plan, kept = cached(key, manifest, name=path.stem, build=build, say=told.say)
         try:
             return self._session(library, gpu, plan, kind, kept)
         except EngineError as error:
             if "does not take this plan" not in str(error):
                 raise
-            self.say(f"plan {kept.name}: {error}; building it again")
-            plan = Plan(key=key, manifest=manifest, blob=self.build(path, key=key).blob)
-            return self._session(library, gpu, keep(plan, kept, self.say), kind, kept)
+            told.say(f"plan {kept.name}: {error}; building it again")
+            plan = Plan(key=key, manifest=manifest, blob=build(kept.name, "the library does not take the old one"))
+            return self._session(library, gpu, keep(plan, kept, told.say), kind, kept)
 
     def key(
         self,
@@ -161,7 +174,7 @@ class TensorRt:
         tuned = hasattr(library, "ITimingCache") and not hasattr(library, "IRuntimeCache")
         timings = _TimingFile(key) if tuned else None
         try:
-            return build(
+            return build_plan(
                 library,
                 retyped(model, key.precision).SerializeToString(),  # type: ignore[arg-type]
                 batch=key.batch,

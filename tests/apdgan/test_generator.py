@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from apdgan import alignment
-from apdgan.config import NORMS, ModelConfig, preset
+from apdgan.config import NORMS, FusionConfig, ModelConfig, preset
 from apdgan.cost import generator_gmac
 from apdgan.generator import GeneratorOutput, HierarchicalGenerator
+from apdgan.layers import ShuffleFusion
 from apdgan.regions import PARTS
 
 PAPER_PARAMETERS = {
@@ -236,6 +238,30 @@ def test_the_last_step_can_be_made_thinner_steeper_and_lighter_and_the_configura
     generator.sharpen(3.0, crest=9.0, knee=2.0)
     generator.sharpen(3.0)
     assert (generator.config.fusion.crest, generator.config.fusion.knee) == (9.0, 6.0)
+
+
+STROKES = {
+    "across": torch.arange(16)[:, None].expand(16, 16) == 8,
+    "down": torch.arange(16).expand(16, 16) == 8,
+    "falling": torch.eye(16).bool(),
+    "rising": torch.eye(16).flip(1).bool(),
+}
+
+
+@pytest.mark.parametrize("name", STROKES)
+def test_pixels_of_one_stroke_do_not_hold_each_other_back(name: str) -> None:
+    stroke = STROKES[name]
+    y = torch.full((1, 1, 16, 16), 1.0)
+    y[0, 0, stroke] = torch.tensor([-0.2, -0.6]).repeat(8)  # a faint line, the pixels of which differ
+    beside = (functional.max_pool2d(stroke[None].float(), 3, 1, 1)[0] > 0) & ~stroke
+    dots = {}
+    for along in (False, True):
+        config = FusionConfig(kind="shuffle", width=4, crest=4.0, along=along)
+        fusion = ShuffleFusion(config=config, norm="batch")
+        drawn = (y + fusion.crest * fusion.inhibition(y))[0, 0]
+        assert (drawn[beside] > 1.5).all(), "what lies beside is held back"
+        dots[along] = int((drawn[stroke][1:-1] >= 0).sum())  # the picture's border is in doubt
+    assert dots == {False: 7, True: 0}
 
 
 def test_the_papers_fusion_has_no_such_step() -> None:

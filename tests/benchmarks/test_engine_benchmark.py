@@ -142,11 +142,6 @@ def test_memory_that_goes_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> No
     assert gpu_check.endurance(Engine(), 5, 10.0) == {"draws": 5, "gpu_mb": 100.0}
 
 
-def test_a_paced_stream_is_timed_by_portrait() -> None:
-    found = gpu_check.paced(Engine(), 0.3)
-    assert 4 <= found["ms_p50"] <= found["ms_p95"] <= found["ms_p99"]
-
-
 def test_without_a_gpu_the_check_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(gpu_check, "no_gpu", lambda: "no NVIDIA driver; install it")
     assert gpu_check.main([]) == 2
@@ -154,7 +149,7 @@ def test_without_a_gpu_the_check_says_so(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_check, "PACED_SECONDS", 0.1)
+    monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.2)
     monkeypatch.setattr(gpu_check, "DRAWS", 3)
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
     monkeypatch.setattr(timing, "BATCHES", (1,))
@@ -162,8 +157,25 @@ def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypa
     command = ["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)]
     assert gpu_check.main(command) == 0
     (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
-    for words in ("reference onnxruntime fp32", "| lite, onnxruntime | 3 |", "A portrait every 33 ms", "- nothing"):
+    for words in ("reference onnxruntime fp32", "| lite, onnxruntime | 3 |", "6 frames in 0.2 s", "- nothing"):
         assert words in text
+
+
+def test_an_engine_that_breaks_in_the_middle_is_named_and_the_rest_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_what: object) -> None:
+        raise EngineLostError("a kernel failed on the GPU")
+
+    monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.1)
+    monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check.pipeline, "added", breaks)
+    monkeypatch.setattr(timing, "BATCHES", (1,))
+    monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
+    assert gpu_check.main(["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)]) == 1
+    (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
+    assert "- lite, onnxruntime: a kernel failed on the GPU" in text
+    assert "![time over batch](gpu-check-" in text
 
 
 def test_half_is_compared_photo_by_photo() -> None:

@@ -136,7 +136,7 @@ def test_an_outage_tells_what_is_not_well() -> None:
 def test_churn_and_soak_tell_their_slopes() -> None:
     slopes = {"rss_mb": 1.5, "heap_mb": -0.5}
     one = {"visits": 10, "drawn": 9, "seconds": 9.0, "before": HOLDS, "after": HOLDS, "warm_up_visits": 2.0}
-    sure = {"give_or_take": {"rss_mb": 0.2, "heap_mb": 0.1}, "kb_a_visit_alone": 0.3}
+    sure = {"give_or_take": {"rss_mb": 0.2, "heap_mb": 0.1}}
     said = churn.table({"machine": MACHINE, "run": {**one, **sure, "kb_a_visit": slopes}})
     assert "+1.5 KiB of resident memory a visit, give or take 0.2; in use on the C heap" in said
     figures = {"fps": 20.0, "age_ms": {"p50": 80.0, "p95": 100.0}}

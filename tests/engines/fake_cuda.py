@@ -148,11 +148,18 @@ class FakeTensorRt:
     class ILogger:
         Severity = enum.IntEnum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE", start=0)
 
+    class IProfiler:
+        """What hears of the layers."""
+
+    LayerInformationFormat = SimpleNamespace(JSON=1)
+
     def __init__(self, runtime: FakeRuntime, *, scratch: int = 1000, refuses: str = "") -> None:
         self.cuda = runtime
         self.scratch = scratch
         self.refuses = refuses
         self.runs = True
+        self.information = '{"Layers": [{"Name": "conv 1", "LayerType": "CaskConvolution", "TacticName": "sm89_x"}]}'
+        """What the inspector tells of a plan."""
 
     def Runtime(self, logger):
         def deserialize(blob):
@@ -160,7 +167,11 @@ class FakeTensorRt:
                 logger.log(self.ILogger.Severity.ERROR, self.refuses)
                 return None
             assert blob == b"a plan"
-            return SimpleNamespace(create_execution_context=lambda _strategy: FakeContext(self))
+            inspector = SimpleNamespace(get_engine_information=lambda _format: self.information)
+            return SimpleNamespace(
+                create_execution_context=lambda _strategy: FakeContext(self),
+                create_engine_inspector=lambda: inspector,
+            )
 
         return SimpleNamespace(deserialize_cuda_engine=deserialize)
 
@@ -171,6 +182,7 @@ class FakeContext:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._addresses: dict[str, int] = {}
         self._memory = 0
+        self.profiler = None
 
     def set_optimization_profile_async(self, profile, stream) -> bool:
         assert (profile, stream) == (0, 7)
@@ -195,6 +207,9 @@ class FakeContext:
         assert self._memory
         if self._library.runs:
             self._library.cuda.enqueue(self._draw)
+        if self.profiler is not None:
+            self.profiler.report_layer_time("conv 1", 0.5)
+            self.profiler.report_layer_time("crop", 1.5)
         return self._library.runs
 
     def _array(self, name: str, shape: tuple[int, ...], dtype) -> np.ndarray:

@@ -84,6 +84,21 @@ def test_the_gpu_s_own_clock_is_read_and_leaves_nothing_behind() -> None:
     engine.close()
 
 
+@pytest.mark.parametrize("information", [None, "", "Layers", '{"Layers": ["conv 1"]}', "[]"])
+def test_layers_are_timed_by_the_library_s_own_profiler(information: str | None) -> None:
+    runtime = FakeRuntime()
+    library = FakeTensorRt(runtime)
+    library.information = library.information if information is None else information
+    engine = DrawingEngine(session=session(runtime, library), manifest=MANIFEST)
+    found = engine.layers(1, 4)
+    assert found is not None
+    assert [(one.name, one.ms, one.calls) for one in found] == [("crop", 1.5, 1.0), ("conv 1", 0.5, 1.0)]
+    assert [one.what for one in found] == ["", "CaskConvolution sm89_x" if information is None else ""]
+    assert len(runtime.graphs) == 1, "the lane that is timed is captured in no graph"
+    engine.close()
+    assert (runtime.free, runtime.blocks) == (runtime.total, {})
+
+
 def test_closing_gives_everything_back_and_may_be_done_twice(eleven: Inputs) -> None:
     runtime = FakeRuntime()
     opened = session(runtime)

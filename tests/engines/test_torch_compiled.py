@@ -61,6 +61,23 @@ def test_bf16_networks_draw_nearly_the_same_and_the_rest_stays_fp32(five: Inputs
     assert str(untouched) == str(generator)
 
 
+def test_time_is_told_by_module_and_by_operator(five: Inputs) -> None:
+    generator = make_generator("lite", "batch", 8)
+    opened = session(generator)
+    opened.run(part(five, 0, 1))
+    layers = {one.name: one for one in opened.layers(1, 2)}
+    convolutions = {f"generator.{n}" for n, m in generator.named_modules() if isinstance(m, torch.nn.Conv2d)}
+    assert convolutions <= set(layers)
+    assert {layers[name].what for name in convolutions} == {"Conv2d"}
+    assert {layers[name].calls for name in convolutions} == {1.0}
+    assert all(one.ms > 0 for name, one in layers.items() if name in convolutions)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in opened._drawer.modules())
+    opened._how = "inductor"  # as if it were compiled: operators in place of modules
+    operators = {one.name: one for one in opened.layers(1, 2)}
+    assert operators["aten::conv2d"].calls == len(convolutions) + 1  # the means along strokes, which no module makes
+    assert not [name for name in operators if name.startswith("layer ")]
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -235,7 +235,7 @@ class Builder:
         self.heard: list[str] = []
 
     def get(self, key: PlanKey | None = None) -> Plan:
-        def build() -> bytes:
+        def build(_name: str, _why: str) -> bytes:
             self.built += 1
             return self._plan.blob
 

@@ -28,5 +28,13 @@ def test_a_file_has_a_bar_with_its_length() -> None:
     assert "/90" not in shown(terminal=True, total=None)
 
 
+def test_a_build_that_goes_on_meanwhile_has_a_bar() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=160)
+    with ProgressLine(status=lambda: STATUS, total=None, build=lambda: ("lite.plan", 0.5), console=console) as line:
+        line(3)
+    assert "building lite.plan ██████░░░░░░ 50%" in out.getvalue()
+
+
 def test_a_log_is_left_alone() -> None:
     assert shown(terminal=False, total=90) == ""

@@ -121,7 +121,7 @@ def at_mouth(shot: Shot) -> Image:
     """What is shown of the place where the mouth was, in place; a few px of motion are allowed for."""
     x, y = MOUTH[0] // 2, MOUTH[1] // 2
     assert shot.page.shape == (HEIGHT // 2, WIDTH // 2)
-    return shot.page[y - 18 : y + 18, x - 30 : x + 50]
+    return shot.page[y - 18 : y + 18, x - 8 : x + 50]
 
 
 def test_a_hand_before_the_mouth_hides_its_lines_and_they_come_back(played: Played) -> None:

@@ -75,6 +75,7 @@ def test_a_leaking_matte_only_grows_and_leaks_here_and_there() -> None:
     shares = [(one[sample().matte == 0] > 127).mean() for one in leaked]
     assert 0.02 < np.mean(shares) < 0.6
     assert max(shares) < 0.9
+    assert all((one == sample().matte)[410:].all() for one in leaked), "beside the shoulders it stays"
 
 
 def test_strength_zero_leaves_the_photo_alone() -> None:

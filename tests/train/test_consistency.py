@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from apdgan.alignment import TEMPLATE, boxes
-from train.consistency import Consistency, Moment, motion
+from train.consistency import Consistency, Moment, motion, shake
 
 
 def scene(count: int = 2) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,6 +108,33 @@ def test_boxes_stay_inside_the_square_and_the_same_seed_gives_the_same_moment() 
     assert torch.equal(first.photo, second.photo)
     assert torch.equal(first.boxes, second.boxes)
     assert not torch.equal(first.photo, later(seed=6).photo)
+
+
+def test_a_hasty_moment_is_softer_but_in_its_place() -> None:
+    rng = np.random.default_rng(2)
+    image = np.full((512, 512, 3), 255, np.float32)
+    image[200:202, 100:400] = image[100:400, 300:302] = 0
+    softer = [shake(rng, image) for _ in range(40)]
+    coarse = 0.5 / 0.3  # half a pixel of the fewest
+    for one in softer:
+        ink, sharp = 255 - one[..., 0], 255 - image[..., 0]
+        assert float((ink**2).sum()) < 0.9 * float((sharp**2).sum())
+        assert float(ink.sum()) == pytest.approx(float(sharp.sum()), rel=0.05)
+        row, column = ink[:, 120:280].sum(1), ink[120:180].sum(0)
+        assert float(row @ np.arange(512) / row.sum()) == pytest.approx(200.5, abs=coarse)
+        assert float(column @ np.arange(512) / column.sum()) == pytest.approx(300.5, abs=coarse)
+
+
+def test_only_moments_with_motion_are_shaken() -> None:
+    photo, corners, person = scene()
+    for still, same in ((1.0, True), (0.0, False)):
+        calm, hasty = (
+            Consistency(still=still, shaken=share).later(photo, corners, person, count=2, rng=np.random.default_rng(4))
+            for share in (0.0, 1.0)
+        )
+        assert torch.equal(calm.photo, hasty.photo) is same
+    with pytest.raises(ValueError, match="shaken"):
+        Consistency(shaken=2.0)
 
 
 def test_motion_grows_with_its_reach() -> None:

@@ -12,12 +12,14 @@ import tiny_runs
 import torch
 from safetensors.torch import load_file, save_file
 
+from apdgan.alignment import TEMPLATE, boxes
 from apdgan.checkpoint import load, read_extra, save
 from apdgan.config import preset
-from apdgan.generator import HierarchicalGenerator
+from apdgan.generator import GeneratorOutput, HierarchicalGenerator
+from apdgan.regions import BACKGROUND, FOREGROUND, PARTS
 from train import __main__ as program
 from train.dataset import open_pairs
-from train.distill import bce, dice, doubt, thin, tone
+from train.distill import bce, dice, doubt, losses, thin, tone
 from train.watch import draw
 
 
@@ -174,7 +176,9 @@ def test_doubt_is_grey_away_from_edges() -> None:
     assert float(doubt(edge, ink)) == 0
     grey[..., :8] = 0
     flat = 28 * 32  # all but two columns to each side of the edge
-    assert float(doubt(grey, ink)) == pytest.approx(8 * 32 / flat)
+    assert float(doubt(grey, ink)) == pytest.approx((7 + 8 / 9 + 5 / 9) * 32 / flat)  # the border softened
+    halftone = 1 - 2 * (torch.arange(32)[:, None] + torch.arange(32)).remainder(2).float()
+    assert float(doubt(halftone.expand_as(ink), ink)) > 0.95
     assert float(doubt(-0.5 * torch.ones_like(ink), ink)) == pytest.approx(0.75)
 
 
@@ -182,3 +186,21 @@ def test_matching_needs_a_judge_and_gets_one(tmp_path: Path, data: Path) -> None
     assert distill(tmp_path, data, "loss.matching=1.0") == 0
     assert log(tmp_path)[-1]["matching"] > 0
     assert log(tmp_path)[-1]["adversary"] == 0
+
+
+def test_a_missing_nose_costs_more_where_that_is_asked_and_a_missing_chin_does_not() -> None:
+    corners = torch.from_numpy(boxes(TEMPLATE))[None]
+    nose, chin = torch.zeros(1, 1, 512, 512), torch.zeros(1, 1, 512, 512)
+    x, y = corners[0, 2].tolist()
+    nose[..., y + 40 : y + 42, x + 20 : x + 80] = 1
+    chin[..., 460:462, 200:300] = 1
+    paper = torch.ones(1, 1, 512, 512)
+    raw = {region.name: torch.ones(1, 1, region.height, region.width) for region in PARTS}
+    raw |= {FOREGROUND: paper, BACKGROUND: paper}
+    drawn = GeneratorOutput(fused=paper, global_=paper, local_map=paper, raw=raw)
+
+    def costs(ink: torch.Tensor, factor: float) -> float:
+        return float(losses(drawn, ink, corners, torch.ones_like(ink), nose=factor)["fused"])
+
+    assert costs(nose, 4.0) > 1.5 * costs(nose, 1.0)
+    assert costs(chin, 4.0) == pytest.approx(costs(chin, 1.0))
