@@ -27,8 +27,8 @@ from benchmarks.drift import doubt, picture, slope
 from benchmarks.senders import Clip, is_drawing, pictures
 from benchmarks.wire import ServerProcess
 
-WARM_UP = 0.2
-"""Share of the run that is left out of the slope: pools and caches fill."""
+WARM_UP, WARM_UP_SHARE = 200, 0.4
+"""Visits that are left out of the slope, at most that share of all: pools, caches and the allocator's heaps fill."""
 POINTS = 25
 CONNECT_S = 15.0 + 3.0
 """Limits.connect_s, and what the clock needs: the hopeless are gone then, and all others before."""
@@ -122,7 +122,7 @@ async def churn(*, count: int, hopeless: float) -> dict[str, Any]:
         after = await server.left()
     finally:
         await server.stop()
-    warm_up = WARM_UP * count
+    warm_up = min(WARM_UP, WARM_UP_SHARE * count)
     return {
         "visits": count,
         "drawn": drawn,

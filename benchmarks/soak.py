@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.drift import picture, slope
+from benchmarks.drift import doubt, picture, slope
 from benchmarks.senders import Sender
 from benchmarks.timecode import percentiles
 from benchmarks.wire import ServerProcess
@@ -58,6 +58,7 @@ async def soak(*, minutes: float, peers: int, clip: Path | None) -> dict[str, An
         "server_exit": status,
         "warm_up_minutes": warm_up,
         "mb_an_hour": {name: round(60 * slope(points, x="minutes", y=name, warm_up=warm_up), 2) for name in NAMES},
+        "give_or_take": {name: round(60 * doubt(points, x="minutes", y=name, warm_up=warm_up), 2) for name in NAMES},
         "points": points,
     }
 
@@ -85,7 +86,8 @@ def table(result: dict[str, Any]) -> str:
         ),
         "",
         f"After the first {run['warm_up_minutes']:g} minutes: {run['mb_an_hour']['rss_mb']:+.1f} MB of resident memory "
-        f"an hour, {run['mb_an_hour']['heap_mb']:+.1f} MB in use on the C heap.",
+        f"an hour, give or take {run['give_or_take']['rss_mb']:.1f}; in use on the C heap "
+        f"{run['mb_an_hour']['heap_mb']:+.1f} MB, give or take {run['give_or_take']['heap_mb']:.1f}.",
         "",
         "| peer | third | drawings a second | age p50 | p95 |",
         "|---|---|---|---|---|",

@@ -54,6 +54,8 @@ class DistillLoss:
     nose: float = 1.0
     """How much more thin lines weigh in the box of the nose than elsewhere: it is two faint strokes, and who is drawn
     without them is drawn wrong."""
+    jaw: float = 1.0
+    """How much more thin lines weigh beside and below the mouth than elsewhere: the jaw is the longest faint stroke."""
     tone: float = 0.0
     """Weight of how dark it is on the whole, in squares of 8 and of 32 px: what hatching is for."""
     matching: float = 0.0
@@ -79,6 +81,8 @@ class ConsistencyTable:
 
 
 NOSE = PARTS[2]
+BESIDE, BELOW = 24, 80
+"""Px in the aligned square: from the eyes' boxes out to the jaw's ends, from the mouth's box down to the neck."""
 TABLES = {"loss": DistillLoss, "consistency": ConsistencyTable}
 
 
@@ -125,6 +129,7 @@ def losses(
     slack: float = 0.0,
     parts: float = 1.0,
     nose: float = 1.0,
+    jaw: float = 1.0,
 ) -> dict[str, Tensor]:
     """Named, weighted terms. ink (B, 1, 512, 512) float 0..1."""
     inside = outside_parts(corners, ink) * fg
@@ -133,6 +138,8 @@ def losses(
     lines = thin(ink)
     beside = grown(lines, 3) - lines
     faint = paste(lines, nose * cut(lines, corners, NOSE), corners, NOSE)
+    if jaw != 1:
+        faint = faint * (1 + (jaw - 1) * around_jaw(corners, ink) * fg)
     near = 1 + 2 * grown(ink, 7) + thin_weight * faint - 2 * slack * beside
     terms = {
         "fused": bce(out.fused, ink, near),
@@ -148,6 +155,19 @@ def losses(
         fused = cut(out.fused, corners, region)
         terms["parts"] = terms.get("parts", torch.zeros(())) + 0.1 * parts * bce(fused, target, weight)
     return terms
+
+
+def around_jaw(corners: Tensor, like: Tensor) -> Tensor:
+    """1 from the middle of the nose down to the neck, as wide as the face and outside the four boxes, else 0.
+
+    corners (B, 4, 2) integer x, y of the boxes; like gives batch, dtype and device -> (B, 1, 512, 512).
+    """
+    left_eye, right_eye, nose, mouth = PARTS
+    at = corners[:, :, :, None, None].to(like.dtype)
+    y, x = torch.meshgrid(*(torch.arange(side, device=like.device) for side in like.shape[-2:]), indexing="ij")
+    across = (x >= at[:, left_eye.row, 0] - BESIDE) & (x < at[:, right_eye.row, 0] + right_eye.width + BESIDE)
+    down = (y >= at[:, nose.row, 1] + nose.height // 2) & (y < at[:, mouth.row, 1] + mouth.height + BELOW)
+    return (across & down)[:, None] * outside_parts(corners, like)
 
 
 def tone(x: Tensor, ink: Tensor) -> Tensor:
@@ -273,6 +293,7 @@ class Distill:
             "slack": self.loss.slack,
             "parts": self.loss.parts,
             "nose": self.loss.nose,
+            "jaw": self.loss.jaw,
         }
         terms = losses(out, batch.ink, batch.corners, batch.fg, **how)
         terms = {name: self.loss.pixel * term for name, term in terms.items()}

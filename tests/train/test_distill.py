@@ -188,7 +188,7 @@ def test_matching_needs_a_judge_and_gets_one(tmp_path: Path, data: Path) -> None
     assert log(tmp_path)[-1]["adversary"] == 0
 
 
-def test_a_missing_nose_costs_more_where_that_is_asked_and_a_missing_chin_does_not() -> None:
+def test_a_missing_nose_or_chin_costs_more_where_that_is_asked_and_the_other_does_not() -> None:
     corners = torch.from_numpy(boxes(TEMPLATE))[None]
     nose, chin = torch.zeros(1, 1, 512, 512), torch.zeros(1, 1, 512, 512)
     x, y = corners[0, 2].tolist()
@@ -199,8 +199,10 @@ def test_a_missing_nose_costs_more_where_that_is_asked_and_a_missing_chin_does_n
     raw |= {FOREGROUND: paper, BACKGROUND: paper}
     drawn = GeneratorOutput(fused=paper, global_=paper, local_map=paper, raw=raw)
 
-    def costs(ink: torch.Tensor, factor: float) -> float:
-        return float(losses(drawn, ink, corners, torch.ones_like(ink), nose=factor)["fused"])
+    def costs(ink: torch.Tensor, **factors: float) -> float:
+        return float(losses(drawn, ink, corners, torch.ones_like(ink), **factors)["fused"])
 
-    assert costs(nose, 4.0) > 1.5 * costs(nose, 1.0)
-    assert costs(chin, 4.0) == pytest.approx(costs(chin, 1.0))
+    assert costs(nose, nose=4.0) > 1.5 * costs(nose)
+    assert costs(chin, nose=4.0) == pytest.approx(costs(chin))
+    assert costs(chin, jaw=4.0) > 1.5 * costs(chin)
+    assert costs(nose, jaw=4.0) == pytest.approx(costs(nose))
