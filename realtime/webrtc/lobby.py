@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -20,6 +21,9 @@ log = logging.getLogger(__name__)
 RETRY_S = 10
 BUSY_RETRY_S = 1
 """The load is another a second later."""
+GIVE_BACK_S = 60.0
+"""Frames of several peers meet on the heap now this way, now that, and each new way adds a plane to what it holds. So
+often what lies free in it goes back to the system, in the middle of the drawing too: it takes some milliseconds."""
 SILENT_S = 0.5
 """Who sends pictures is heard many times within this."""
 
@@ -132,8 +136,12 @@ class Lobby:
 
     async def _look(self) -> None:
         """For as long as anybody is here."""
+        given = time.monotonic()
         while self._sessions:
             await asyncio.sleep(LOOK_S)
+            if time.monotonic() - given >= GIVE_BACK_S:
+                await asyncio.to_thread(give_back)
+                given = time.monotonic()
             try:
                 self.load.look([show for show in self.shows.values() if isinstance(show, Show)])
             except Exception as error:  # a system that does not tell its figures must not end the server

@@ -224,6 +224,19 @@ def test_memory_is_given_back_when_the_last_has_left_and_not_before(monkeypatch:
     run(scenario())
 
 
+def test_memory_is_given_back_now_and_then_while_somebody_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[int] = []
+    monkeypatch.setattr(lobby, "give_back", lambda: given.append(1))
+    monkeypatch.setattr(lobby, "GIVE_BACK_S", 0.5)
+
+    async def scenario() -> None:
+        async with serving() as served, whip(served):
+            await until(lambda: len(given) >= 2)
+            assert len(served.lobby.sessions) == 1
+
+    run(scenario())
+
+
 def test_one_who_only_watches_lives_on_though_it_sends_no_frames() -> None:
     async def scenario() -> None:
         async with (
