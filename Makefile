@@ -25,8 +25,9 @@ doctor: setup
 
 # Two processes: the live program's native libraries and the trainer's do not outlive each other in one. Side by side:
 # much of either is waiting. The trainer's words come when the other has ended. `make soak` runs what takes minutes.
-# Which file is where makes both take about as long.
+# Which file is where makes both take about as long. Threads of either that wait leave the other their core.
 TORCH_TESTS = tests/train $(filter-out %/test_grouped.py,$(wildcard tests/apdgan/test_*.py))
+test: export OMP_WAIT_POLICY = PASSIVE
 test: setup-dev
 ifeq ($(strip $(ARGS)),)
 	@log=$$(mktemp); "$(VENV_DEV)/bin/python" -m pytest -m "not soak" $(TORCH_TESTS) > "$$log" 2>&1 & other=$$!; \

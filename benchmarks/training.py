@@ -32,6 +32,8 @@ from train.task import Pass
 
 PAPER_STEPS = 126_000
 VARIANTS = (("fp32", False), ("bf16", False), ("fp32", True), ("bf16", True))
+WARM_UP = 3
+"""Steps that are not counted: memory is asked for, kernels are chosen, graphs compiled."""
 
 
 def made_up(batch: int, device: torch.device) -> Batch:
@@ -96,7 +98,7 @@ def measure(
             torch.cuda.synchronize()
         return (time.perf_counter() - began) * 1000
 
-    warm = [step(i) for i in range(3)]
+    warm = [step(i) for i in range(WARM_UP)]
     times = np.array([step(i) for i in range(steps)])
     peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
     middle = float(np.median(times))

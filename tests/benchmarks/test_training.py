@@ -12,7 +12,8 @@ from benchmarks import training
 from benchmarks.training import PAPER_STEPS, made_up, main, measure
 
 
-def test_a_small_network_is_timed_and_the_papers_run_computed(tmp_path: Path) -> None:
+def test_a_small_network_is_timed_and_the_papers_run_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "WARM_UP", 1)
     assert main(["--preset", "lite", "--width", "8", "--judge-width", "4", "--steps", "2", "--out", str(tmp_path)]) == 0
     report = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert [v["precision"] for v in report["variants"]] == ["fp32", "bf16"]
@@ -35,6 +36,7 @@ def test_the_steps_move_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         return made[0]
 
     monkeypatch.setattr(training, "Gan", spy)
+    monkeypatch.setattr(training, "WARM_UP", 0)
     measure(preset="lite", width=8, batch=1, precision="fp32", compiled=False, steps=1, judge_width=4)
     after = made[0].generator.state_dict()
     assert any(not torch.equal(after[k], v) for k, v in made[1].items() if v.is_floating_point())
