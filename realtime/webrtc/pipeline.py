@@ -81,10 +81,7 @@ class Pipeline:
     def figures(self) -> dict[str, Any]:
         """As :meth:`realtime.timing.Stats.as_dict`, with what was overtaken before the stream saw it."""
         told = self.stats.as_dict()
-        told["engine"], told["device"] = (
-            self.pen.name,
-            self.pen.device,
-        )  # they change with the style, and when one breaks
+        told |= {"engine": self.pen.name, "device": self.pen.device}  # as of now: styles change, and engines break
         told["engine_changes"] = [one for one in self.styles.changes if one["style"] == self.pen.style]
         told["frames_received"] = self.inlet.received
         told["dropped"] += self.inlet.overtaken

@@ -20,6 +20,7 @@ def test_a_long_run_keeps_a_fair_sample_in_bounded_memory() -> None:
     values = Reservoir(capacity=1000)
     for value in range(50_000):
         values.add(value / 50_000)
+    assert len(values._values) == 1000
     found = values.percentiles()
     assert found["p50"] == pytest.approx(0.5, abs=0.05)  # a ring of the last 1000 would say 0.99
     assert found["p95"] == pytest.approx(0.95, abs=0.03)
