@@ -23,7 +23,6 @@ from realtime.smoothing import RESET_S, OneEuro
 
 MOST_FACES = 64
 """States kept at most; the ones not seen for longest go first."""
-_CHANGE_SIDE = 32
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,8 +35,6 @@ class _State:
     as_is: bool | None = None
     """The picture is already aligned, so it is not warped; decided when the face is first seen."""
     steady: SteadyMatte = field(default_factory=SteadyMatte)
-    matte: NDArray[np.uint8] | None = None
-    matte_photo: NDArray[np.float32] = field(default_factory=lambda: np.zeros((1, 1), np.float32))
     matte_age: int = 0
 
 
@@ -48,8 +45,8 @@ class Aligner:
         self,
         *,
         matter: Matter | None,
-        matte_every: int = 2,
-        matte_change: float = 8.0,
+        matte_every: int = 3,
+        matte_change: float = 0.1,
         pull: Pull | None = None,
         points_min_cutoff_hz: float = 1.0,
         points_beta: float = 0.05,
@@ -57,8 +54,8 @@ class Aligner:
         """
         Args:
             matter: makes person mattes; None takes the whole frame for person.
-            matte_every: a matte serves so many frames in a row while its face's photo changes little.
-            matte_change: mean change of the photo, in grey levels at 32 x 32, that asks for a new matte at once.
+            matte_every: a matte serves so many frames in a row, carried along with its face.
+            matte_change: share of the square, 0 to 1, that asks for a new matte at once when it shows something new.
             pull: how the square is drawn towards the landmarks, where they part.
             points_min_cutoff_hz: cutoff of the five points within the square at rest, Hz.
             points_beta: Hz gained for each pixel a second.
@@ -134,20 +131,17 @@ class Aligner:
         """One matte for each face, made anew in one batch for those that need it."""
         if self._matter is None:
             return [np.full((SIZE, SIZE), 255, np.uint8) for _ in photos]
-        looks = [_look(photo) for photo in photos]
         due = []
-        for index, (state, look) in enumerate(zip(states, looks, strict=True)):
+        for index, (state, photo) in enumerate(zip(states, photos, strict=True)):
             state.matte_age += 1
-            changed = state.matte is None or float(np.abs(look - state.matte_photo).mean()) > self._matte_change
-            if changed or state.matte_age >= self._matte_every:
+            if state.steady.carry(photo) > self._matte_change or state.matte_age >= self._matte_every:
                 due.append(index)
         if due:
             fresh = self._matter.matte(np.stack([photos[index] for index in due]))
             for index, matte in zip(due, fresh, strict=True):
-                state = states[index]
-                state.matte = state.steady(photos[index], matte)
-                state.matte_photo, state.matte_age = looks[index], 0
-        return [state.matte for state in states if state.matte is not None]
+                states[index].steady.take(matte)
+                states[index].matte_age = 0
+        return [state.steady.matte for state in states]
 
 
 def five_points(landmarks: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -194,8 +188,3 @@ def cut_to_frame(matte: NDArray[np.uint8], matrix: NDArray[np.float64], width: i
     corners = np.clip(transform(matrix, frame) * 16, -(2.0**30), 2.0**30)
     cv2.fillConvexPoly(inside, np.rint(corners).astype(np.int32), (255,), shift=4)
     return np.minimum(matte, inside)
-
-
-def _look(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-    small = cv2.resize(photo[::4, ::4], (_CHANGE_SIDE, _CHANGE_SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32)

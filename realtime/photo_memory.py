@@ -1,21 +1,23 @@
 """What of a face's past still holds: where its photo has moved to, and where it shows something else.
 
 Kept is the photo that the ink of the past was drawn from, carried along with it. Dense motion from there to the photo
-now (DIS flow, Kroeger et al., ECCV 2016) says where each point has gone; what the motion does not explain (a lid that
-closed, a hand before the mouth) is gone. A lamp that is switched is neither.
+now (:mod:`realtime.motion`) says where each point has gone; what the motion does not explain (a lid that closed, a hand
+before the mouth) is gone. A lamp that is switched is neither.
+
+Whether a head moves, or lids and lips in one that rests, is told by how much of the square is not at rest. Of a head
+the most is carried, and as exactly as can be; where little moves what is around it stays undisturbed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
-Motion = NDArray[np.float32]
+from realtime.light import relit
+from realtime.motion import DenseMotion, Motion, Plane
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
@@ -29,13 +31,18 @@ STILL_PX = 0.15
 """Motion up to this is none: it is left to grow until it can be told from noise."""
 AROUND = 25
 """Side of what counts as all around."""
+ALIKE, UNLIKE = 0.7, 0.9
+"""Share of the change around that is left once motion is taken off, up to which it was motion, and from which not."""
+GOING = (0.19, 0.28)
+"""Share of the square that is not at rest, up to which small places move in a face that rests, and from which on it is
+the head that goes."""
 REACH = 5
 """Side of what a change says something about: lines are wider than the change that moves them."""
+AT_REST, AS_IT_GOES = (3, 2.0), (11, 30.0)
+"""That side for what is not at rest, and how much faster than its unrest the motion of a place comes to count; in a
+face that rests, and in a head that goes."""
 ANOTHER = 0.25
 """With a smaller share of the square the same, it is another picture."""
-_LIGHT_SIDE = 32
-_LIGHT_LEVELS = 12.0
-"""Scale of the robust fit of the light: a point this far off counts a quarter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +53,8 @@ class Past:
     """(SIDE, SIDE) float32, 0 to 1: the photo there shows what it showed."""
     unrest: Plane
     """(SIDE, SIDE) float32, 0 to 1: the photo is not at rest."""
+    going: float
+    """0: small places move at most; 1: the head goes."""
     motion: Motion | None
     """(SIDE, SIDE, 2) float32 px, x and y: where in the past each point of the present lay, minus where it lies now.
     None when all is at rest."""
@@ -55,9 +64,7 @@ class PhotoMemory:
     """Remembers the photo of one face."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._flow.setFinestScale(1)  # a line that is carried half a pixel amiss is drawn twice
-        self._flow.setPatchStride(5)
+        self._motion = DenseMotion(SIDE)
         self._now: Plane | None = None
         self._kept: Plane | None = None
         self._carried: Plane | None = None
@@ -72,33 +79,46 @@ class PhotoMemory:
         Args:
             photo: (512, 512, 3) uint8 RGB. Call :meth:`keep` before the next one.
         """
-        grey = cv2.resize(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        grey = np.asarray(grey, np.uint8)
+        whole = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+        grey: NDArray[np.uint8] = np.asarray(cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
         now = grey.astype(np.float32)
         self._now, self._carried = now, None
         if self._kept is None:
             return None
-        kept = _relit(self._kept, now)
+        kept = relit(self._kept, now)
         # Half of the range within 3 px: grey levels a px.
         edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
-        unrest: Plane = np.clip(_change(now, kept) * 2 / (REST[0] + REST[1] * edges) - 1, 0, 1)
-        motion = None
+        change = _change(now, kept)
+        unrest: Plane = np.clip(change * 2 / (REST[0] + REST[1] * edges) - 1, 0, 1)
+        left, motion, going = change, None, 0.0
         if float(unrest.max()) > 0:
-            unrest = np.asarray(cv2.blur(cv2.dilate(unrest, _REACH), (REACH, REACH)), np.float32)
-            before = cv2.addWeighted(kept, 1, kept, 0, 0, dtype=cv2.CV_8U)
-            x, y = cv2.split(self._flow.calc(grey, before, _NO_GUESS))
-            # A place in part at rest moves as a whole.
-            far = cv2.dilate(cv2.max(np.abs(x), np.abs(y)), _REACH)
-            moving = np.minimum(unrest * np.float32(4), 1) * (far > STILL_PX)
-            motion = cv2.merge((x * moving, y * moving))
-            kept = warped(kept, motion)
+            unrest, going, eager = _spread(unrest)
+            motion = self._moved(grey, kept, np.minimum(unrest * np.float32(eager), 1), fine=going > 0)
+            carried = self._motion.seen(kept, motion)
+            left = _change(now, carried)
+            if going > 0:
+                # A hand that comes in, or a lamp, makes a flow too; what it does not explain did not move.
+                moved = np.clip((UNLIKE - _mean(left) / (_mean(change) + 1)) / (UNLIKE - ALIKE), 0, 1)
+                motion, carried = motion * moved[..., None], kept + moved * (carried - kept)
+                left = left + (1 - moved) * (change - left)
+                going *= cv2.mean(moved * unrest)[0] / cv2.mean(unrest)[0]
+            kept = carried
         self._carried = kept
-        left = _change(now, kept) / (SAME[0] + SAME[1] * edges)
+        left = left / (SAME[0] + SAME[1] * edges)
         same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
         if float(same.mean()) < ANOTHER:
             self._carried = None
             return None
-        return Past(same=same, unrest=unrest, motion=motion)
+        return Past(same=same, unrest=unrest, going=going, motion=motion)
+
+    def _moved(self, now: NDArray[np.uint8], kept: Plane, share: Plane, *, fine: bool) -> Motion:
+        """``share`` of the motion, none where it is too little to be told from noise."""
+        before = np.asarray(cv2.addWeighted(kept, 1, kept, 0, 0, dtype=cv2.CV_8U), np.uint8)
+        x, y = cv2.split(self._motion(now, before, fine=fine))
+        # A place in part at rest moves as a whole.
+        far = cv2.dilate(cv2.max(np.abs(x), np.abs(y)), _REACH)
+        share = share * (far > STILL_PX)
+        return np.asarray(cv2.merge((x * share, y * share)), np.float32)
 
     def keep(self, share: Plane | None) -> None:
         """Remember ``share`` (SIDE, SIDE) of the past and the rest of the photo just looked at; None: that alone."""
@@ -109,37 +129,30 @@ class PhotoMemory:
             self._kept = self._now + share * (self._carried - self._now)
 
 
-_NO_GUESS: Any = None  # of the motion; OpenCV's stubs know of no None
-_PLACES = np.dstack(np.meshgrid(*(np.arange(SIDE, dtype=np.float32),) * 2))
 _NEXT, _REACH = (np.ones((side, side), np.uint8) for side in (3, REACH))
 
 
-def warped(plane: Plane, motion: Motion) -> Plane:
-    """A plane (SIDE, SIDE) seen from where ``motion`` (SIDE, SIDE, 2; px of it) leads."""
-    seen = cv2.remap(plane, _PLACES + motion, _NO_GUESS, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(seen, np.float32)
+def _spread(unrest: Plane) -> tuple[Plane, float, float]:
+    """What is not at rest with what is around it, how much it is the head that goes, and how eagerly motion counts."""
+    (small, calm), (large, eager) = AT_REST, AS_IT_GOES
+    wide = _around(unrest, large)
+    going = min(1.0, max(0.0, (float(wide.mean()) - GOING[0]) / (GOING[1] - GOING[0])))
+    if going < 1:
+        narrow = _around(unrest, small)
+        wide = narrow + np.float32(going) * (wide - narrow)
+    return wide, going, calm + going * (eager - calm)
+
+
+def _around(plane: Plane, side: int) -> Plane:
+    return np.asarray(cv2.blur(cv2.dilate(plane, np.ones((side, side), np.uint8)), (side, side)), np.float32)
+
+
+def _mean(plane: Plane) -> Plane:
+    """Of what is all around."""
+    return np.asarray(cv2.blur(plane, (AROUND, AROUND)), np.float32)
 
 
 def _change(now: Plane, before: Plane) -> Plane:
     """Grey levels by which the photo differs, light that changed all around mostly left out; (SIDE, SIDE) float32."""
-    difference = cv2.blur(now - before, (3, 3))
-    return np.abs(cv2.addWeighted(difference, 1, cv2.blur(difference, (AROUND, AROUND)), -LAMP, 0))
-
-
-def _relit(before: Plane, now: Plane) -> Plane:
-    """``before`` under the light of ``now``: gain and offset of the whole picture, fitted robustly.
-
-    Cameras and lamps change both. What moved counts little (Geman-McClure weights).
-    """
-    size = (_LIGHT_SIDE, _LIGHT_SIDE)
-    a, b = (cv2.resize(one, size, interpolation=cv2.INTER_AREA).ravel() for one in (before, now))
-    weight = np.ones_like(a)
-    for _ in range(4):
-        total = float(weight.sum())
-        mean_a, mean_b = float(weight @ a) / total, float(weight @ b) / total
-        spread = float(weight @ (a - mean_a) ** 2)
-        together = float(weight @ ((a - mean_a) * (b - mean_b)))
-        gain = min(4.0, max(0.25, together / spread)) if spread > total else 1.0
-        weight = 1 / (1 + ((b - mean_b - gain * (a - mean_a)) / _LIGHT_LEVELS) ** 2) ** 2
-    lit = np.float32(gain) * before + np.float32(mean_b - gain * mean_a)
-    return np.clip(lit, 0, 255, out=lit)  # as the camera does
+    difference: Plane = np.asarray(cv2.blur(now - before, (3, 3)), np.float32)
+    return np.abs(cv2.addWeighted(difference, 1, _mean(difference), -LAMP, 0))

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.core import Drawing
+from realtime.motion import Motion, Plane
 from realtime.one_euro import RESET_S, OneEuro, share
-from realtime.photo_memory import SIDE, Motion, PhotoMemory, Plane
+from realtime.photo_memory import SIDE, PhotoMemory
 
 __all__ = ["RESET_S", "InkSmoother", "OneEuro", "make_smoother", "share"]
 
@@ -27,9 +28,8 @@ Signed = NDArray[np.int16]
 
 _ONE = 128
 """The share 1."""
-_INKED = -64
-"""Below this it is ink beyond doubt."""
-_NEXT = np.ones((3, 3), np.uint8)
+_INKED, _GREY, _PAPER = -64, 8, 127
+"""Below the first it is ink beyond doubt; the second is grey that is not ink yet."""
 _TILE = 8
 """Side of what is carried or left as a whole."""
 _TILES = 512 // _TILE
@@ -52,19 +52,20 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (26.0, 3.0)
-    """Frames that the mean reaches back where the photo is at rest, and where it moves, at strength 0.5; they grow with
-    the square of the strength."""
+    MEMORY = (40.0, 1.5, 10.0)
+    """Frames that the mean reaches back where the photo is at rest, where a small place of it moves, and where the head
+    goes, at strength 0.5; they grow with the square of the strength."""
     LOYALTY = 0.99
     """Weight of the choice that was made, against 1 of the mean, from strength 0.5 on; below 1 a new one can win."""
     NEARBY = 7
     """Side of what counts as nearby, px."""
-    FOLLOW = 0.65
-    """Share of the drawing in what is shown where the photo moves and the mean agrees with it what is ink."""
     BESIDE = 5
     """Side of what counts as the same line, px."""
-    PATIENCE = 8
-    """Frames that a line may be drawn and not shown, at strength 0.5; they grow as the memory does."""
+    PATIENCE = (8.0, 2.0)
+    """Frames that a line may be drawn and not shown, at strength 0.5, in a face that rests and in a head that goes;
+    they grow as the memory does."""
+    DRIFT = (3, 5)
+    """Side of what counts as the same line a frame later, px; the same."""
 
     def __init__(self) -> None:
         self._memory = PhotoMemory()
@@ -88,7 +89,8 @@ class InkSmoother:
             np.copyto(self._mean, drawn)
             _held(np.left_shift(drawn, 3, out=self._choice))
             return drawing
-        rest, moving = self.MEMORY
+        rest, small, large = self.MEMORY
+        moving = small + past.going * (large - small)
         memory = np.float32((2 * strength) ** 2) * (
             rest + np.minimum(past.unrest * np.float32(4), 1) * np.float32(moving - rest)
         )
@@ -103,13 +105,13 @@ class InkSmoother:
         _mix(self._mean, _held(np.left_shift(drawn, 1, out=self._a)), _shares(kept), self._b, self._rounding)
         self._choose(_shares(loyalty))
         shown = self._shown()
-        self._own_up(shown, drawn, patience=max(1, round(self.PATIENCE * (2 * strength) ** 2)))
-        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown. Where the photo moves and mean
-        # and drawing agree what is ink, the line's flanks are mostly the drawing's own.
+        self._own_up(shown, drawn, past.going, (2 * strength) ** 2)
+        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown. Where a small place moves
+        # (a lid, a lip) and mean and drawing agree what is ink, the line's flanks are the drawing's own.
         held = past.same * np.float32(min(1.0, 4 * strength))
         share = _shares(held)
         agreed = (np.bitwise_xor(shown, drawn, out=self._b) >= 0).view(np.uint8)  # alike in sign
-        cv2.copyTo(_shares(held * (1 - past.unrest * np.float32(self.FOLLOW))), agreed, share)
+        cv2.copyTo(_shares(held * (1 - past.unrest * np.float32(max(0.0, 1 - 4 * past.going)))), agreed, share)
         _mix(shown, drawn, share, self._b)
         return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 
@@ -145,16 +147,23 @@ class InkSmoother:
             hold(self._mean, signed, out=self._mean)
             hold(self._choice, signed, out=self._choice)
 
-    def _own_up(self, shown: Signed, drawn: Signed, *, patience: int) -> None:
+    def _own_up(self, shown: Signed, drawn: Signed, going: float, scale: float) -> None:
         """What the engine has drawn for some frames now, and is not shown here or nearby, is shown after all: a faint
-        line that drifts would else be outvoted, frame after frame, by the paper that was there before."""
-        near = cv2.dilate((shown < 0).view(np.uint8), np.ones((self.BESIDE,) * 2, np.uint8))
-        missed = ((drawn < _INKED) & (near == 0)).view(np.uint8)
-        self._missed = (np.minimum(_ink(cv2.dilate(self._missed, _NEXT)), 254) + np.uint8(1)) * missed
+        line that drifts would else be outvoted, frame after frame, by the paper that was there before. Of a head that
+        goes it is shown grey until then."""
+        calm, swift = self.PATIENCE
+        patience = max(1, round(scale * (calm + going * (swift - calm))))
+        drift = np.ones((self.DRIFT[going >= 0.5],) * 2, np.uint8)
+        alone = cv2.dilate((shown < 0).view(np.uint8), np.ones((self.BESIDE,) * 2, np.uint8)) == 0
+        missed = ((drawn < _INKED) & alone).view(np.uint8)
+        self._missed = (np.minimum(_ink(cv2.dilate(self._missed, drift)), 254) + np.uint8(1)) * missed
         if self._missed.max() >= patience:
             late = self._missed >= patience
             for plane in (shown, self._mean, self._choice):
                 np.copyto(plane, drawn, where=late)
+        if going > 0:
+            darkest = np.int16(_PAPER - going * (_PAPER - _GREY))
+            np.minimum(shown, np.maximum(drawn, darkest, out=self._b), out=shown, where=alone)
 
     def _choose(self, loyalty: Signed) -> None:
         """Ink or paper, by the vote of the mean and of the choice before: four times as steep as their sum."""
