@@ -18,10 +18,8 @@ Motion = NDArray[np.float32]
 
 TILE = 4
 """Side of the tiles that the refinement moves, px: what is carried is carried in such tiles."""
-STEPS = 2
-"""Of the refinement."""
-FARTHEST = 0.5
-"""Of one step, px."""
+FARTHEST = 1.0
+"""So much is taken off at most, px."""
 FLAT = 10.0
 """Squared grey levels a px that are added to the slopes': where the photo has none, the flow stays as it was found."""
 
@@ -54,13 +52,12 @@ class DenseMotion:
         x, y = (cv2.Sobel(here, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
         xx, yy, xy = self._mean(x * x) + np.float32(FLAT), self._mean(y * y) + np.float32(FLAT), self._mean(x * y)
         scale = 1 / (xx * yy - xy * xy)
-        for _ in range(STEPS):
-            left = here - self.seen(there, motion)
-            x_left, y_left = self._mean(x * left), self._mean(y * left)
-            step = cv2.merge(((yy * x_left - xy * y_left) * scale, (xx * y_left - xy * x_left) * scale))
-            np.clip(step, -FARTHEST, FARTHEST, out=step)
-            motion = motion + cv2.resize(step, self._grid.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        return np.asarray(motion, np.float32)
+        left = here - self.seen(there, motion)
+        x_left, y_left = self._mean(x * left), self._mean(y * left)
+        step = cv2.merge(((yy * x_left - xy * y_left) * scale, (xx * y_left - xy * x_left) * scale))
+        np.clip(step, -FARTHEST, FARTHEST, out=step)
+        more = cv2.resize(step, self._grid.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(motion + more, np.float32)
 
     def _mean(self, plane: Plane) -> Plane:
         """Of each tile."""

@@ -33,6 +33,10 @@ _INKED, _GREY, _PAPER = -64, 8, 127
 _TILE = 8
 """Side of what is carried or left as a whole."""
 _TILES = 512 // _TILE
+_MANY = 1200
+"""More tiles than that are carried faster with all the square."""
+_GRID = np.dstack(np.meshgrid(*(np.arange(512, dtype=np.float32),) * 2))
+_NONE: Any = None  # no second map; OpenCV's stubs know of no None
 _FAINT = 1
 """Less ink than this is none."""
 _OFFSETS = np.arange(_TILE, dtype=np.float32)
@@ -129,7 +133,12 @@ class InkSmoother:
         moving = (corners[..., 0] != 0) | (corners[..., 1] != 0)
         moving = moving[:-1, :-1] | moving[:-1, 1:] | moving[1:, :-1] | moving[1:, 1:]
         row, column = np.nonzero(moving & (inked >= _FAINT))
-        if len(row):
+        if len(row) > _MANY:
+            of_tiles = cv2.resize(motion, (_TILES, _TILES), interpolation=cv2.INTER_AREA) * np.float32(512 / SIDE)
+            source = _GRID + cv2.resize(of_tiles, (512, 512), interpolation=cv2.INTER_LINEAR)
+            seen = cv2.remap(before, source, _NONE, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            np.subtract(seen, 128, out=self._mean, dtype=np.int16)
+        elif len(row):
             four = np.stack([corners[row + down, column + right] for down in (0, 1) for right in (0, 1)], -1)
             x, y = np.asarray(four @ _OF_CORNERS, np.float32).swapaxes(0, 1)
             x += (column * _TILE).astype(np.float32)[:, None] + _ACROSS
