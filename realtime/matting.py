@@ -54,8 +54,8 @@ class SteadyMatte:
         Returns:
             The share of the square, 0 to 1, that motion does not explain; 1 before the first matte.
         """
-        small = cv2.resize(photo, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+        whole = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+        grey: NDArray[np.uint8] = np.asarray(cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
         self._now = grey.astype(np.float32)
         self._first = None
         if self._matte is None:
