@@ -37,6 +37,7 @@ from realtime.aligner import Aligner
 from realtime.compositor import Compositor
 from realtime.controls import Controls, Layout
 from realtime.core import Frame, Portrait
+from realtime.each_face import one_thread_each
 from realtime.models import face_landmarker
 from realtime.smoothing import make_smoother
 from realtime.stylizer import Stylizer
@@ -78,6 +79,7 @@ def open_stylizer(engine: engines.Engine, matter: engines.MatteEngine, *, faces:
     """The live program's own core."""
     from realtime.trackers.mediapipe_face import MediaPipeFaceTracker
 
+    one_thread_each()
     return Stylizer(
         tracker=MediaPipeFaceTracker(asset=face_landmarker(), faces=faces),
         aligner=Aligner(matter=matter),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from apdgan.alignment import ALIGNED_TOLERANCE, SIZE, fit_similarity, invert, is_aligned, transform
 from realtime.core import Face, Frame, Matter, Portrait
+from realtime.each_face import EachFace
 from realtime.matting import SteadyMatte
 from realtime.presence import MESH_TO_FIVE
 from realtime.registration import Pull, Registration
@@ -38,6 +40,16 @@ class _State:
     matte_age: int = 0
 
 
+class _Placed(NamedTuple):
+    """One face in its square."""
+
+    matrix: NDArray[np.float64]
+    points: NDArray[np.float64]
+    photo: NDArray[np.uint8]
+    unknown: float
+    """Share of the photo that the matte before says nothing of."""
+
+
 class Aligner:
     """Aligns the faces of frames that come in order."""
 
@@ -46,7 +58,7 @@ class Aligner:
         *,
         matter: Matter | None,
         matte_every: int = 3,
-        matte_change: float = 0.1,
+        matte_change: float = 0.15,
         pull: Pull | None = None,
         points_min_cutoff_hz: float = 1.0,
         points_beta: float = 0.05,
@@ -66,6 +78,7 @@ class Aligner:
         self._pull = pull or Pull()
         self._points = (points_min_cutoff_hz, points_beta)
         self._states: dict[int, _State] = {}
+        self._each = EachFace()
 
     def align(self, frame: Frame, faces: Sequence[Face], *, time: float | None = None) -> list[Portrait]:
         """One portrait for each face whose landmarks can be placed; the others are left out.
@@ -78,7 +91,7 @@ class Aligner:
         now = time if time is not None else frame.captured if frame.pts is None else float(frame.pts)
         self._forget(now)
         height, width = frame.image.shape[:2]
-        found: list[tuple[_State, Face, NDArray[np.float64], NDArray[np.float64]]] = []
+        seats = []
         for face in faces:
             points = five_points(face.landmarks)
             try:
@@ -87,22 +100,33 @@ class Aligner:
                 continue
             state = self._states.setdefault(face.id, self._new_state())
             state.seen = now
+            seats.append((state, face, points, fitted))
+
+        def placed(seat: tuple[_State, Face, NDArray[np.float64], NDArray[np.float64]]) -> _Placed:
+            state, face, points, fitted = seat
             matrix = self._steady(state, frame.image, fitted, now, face.age)
             # Late landmarks lie in the square as it was then; on the head they still lie there.
             then = matrix if state.as_is or face.age <= 0 else state.place.at(now - face.age)
-            found.append((state, face, matrix, state.points(transform(then, points), now)))
-        photos = [warp(frame.image, matrix) for _, _, matrix, _ in found]
-        mattes = self._mattes([state for state, *_ in found], photos)
+            photo = warp(frame.image, matrix)
+            unknown = 0.0 if self._matter is None else state.steady.carry(photo)
+            return _Placed(matrix, state.points(transform(then, points), now), photo, unknown)
+
+        found = self._each.map(placed, seats)
+        mattes = self._mattes([state for state, *_ in seats], found)
         return [
             Portrait(
-                photo=photo,
-                landmarks=points.astype(np.float32),
-                matte=cut_to_frame(matte, matrix, width, height),
-                matrix=matrix.astype(np.float32),
+                photo=one.photo,
+                landmarks=one.points.astype(np.float32),
+                matte=cut_to_frame(matte, one.matrix, width, height),
+                matrix=one.matrix.astype(np.float32),
                 face_id=face.id,
             )
-            for (_, face, matrix, points), photo, matte in zip(found, photos, mattes, strict=True)
+            for (_, face, *_), one, matte in zip(seats, found, mattes, strict=True)
         ]
+
+    def close(self) -> None:
+        """Let all threads go. May be called twice."""
+        self._each.close()
 
     def _new_state(self) -> _State:
         return _State(
@@ -127,17 +151,17 @@ class Aligner:
             state.as_is = bool(away <= 2 * ALIGNED_TOLERANCE)
         return np.eye(2, 3) if state.as_is else state.place(image, fitted, now, age=age)
 
-    def _mattes(self, states: Sequence[_State], photos: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+    def _mattes(self, states: Sequence[_State], found: Sequence[_Placed]) -> list[NDArray[np.uint8]]:
         """One matte for each face, made anew in one batch for those that need it."""
         if self._matter is None:
-            return [np.full((SIZE, SIZE), 255, np.uint8) for _ in photos]
+            return [np.full((SIZE, SIZE), 255, np.uint8) for _ in found]
         due = []
-        for index, (state, photo) in enumerate(zip(states, photos, strict=True)):
+        for index, (state, one) in enumerate(zip(states, found, strict=True)):
             state.matte_age += 1
-            if state.steady.carry(photo) > self._matte_change or state.matte_age >= self._matte_every:
+            if one.unknown > self._matte_change or state.matte_age >= self._matte_every:
                 due.append(index)
         if due:
-            fresh = self._matter.matte(np.stack([photos[index] for index in due]))
+            fresh = self._matter.matte(np.stack([found[index].photo for index in due]))
             for index, matte in zip(due, fresh, strict=True):
                 states[index].steady.take(matte)
                 states[index].matte_age = 0

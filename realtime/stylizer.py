@@ -27,6 +27,7 @@ from realtime.compositor import Compositor
 from realtime.controls import Controls
 from realtime.core import Drawing, Frame, Portrait, Smoother, Tracker
 from realtime.cuts import CutDetector
+from realtime.each_face import EachFace
 from realtime.fading import Fading
 from realtime.presence import Presence
 from realtime.punctual import PunctualTracker
@@ -57,6 +58,7 @@ class Stylizer:
         self._located_cut = CutDetector()
         self._composed_cut = CutDetector()
         self._smoothers: dict[int, Smoother] = {}
+        self._each = EachFace()
         self._fading = Fading()
         self.measure: Callable[[str], AbstractContextManager[None]] = lambda _stage: nullcontext()
         """Called with a stage's name around its work; the stream puts its clock here."""
@@ -103,7 +105,7 @@ class Stylizer:
             ids = [drawing.portrait.face_id for drawing in drawings]
             self._smoothers = {face: self._smoothers.get(face) or self._make_smoother() for face in ids}
             strength = self._controls.smooth
-            return [self._smoothers[drawing.portrait.face_id].smooth(drawing, strength) for drawing in drawings]
+            return self._each.map(lambda one: self._smoothers[one.portrait.face_id].smooth(one, strength), drawings)
 
     def compose(self, frame: Frame, drawings: Sequence[Drawing]) -> Frame:
         """Put the drawings on paper: a frame with the same index, captured time and pts."""
@@ -132,7 +134,9 @@ class Stylizer:
                 self._tracker = tracker
 
     def close(self) -> None:
-        """Let the tracker go. May be called twice."""
+        """Let the tracker and all threads go. May be called twice."""
+        self._each.close()
+        self._aligner.close()
         self._tracker.close()
 
     def __enter__(self) -> Self:

@@ -21,6 +21,7 @@ from realtime.config import StreamConfig
 from realtime.contact_sheet import contact_sheet, evenly
 from realtime.controls import PHOTO_LAYOUTS, Controls
 from realtime.core import ConfigError, Frame, Sink, SinkError, Source, SourceInfo
+from realtime.each_face import one_thread_each
 from realtime.look import Look
 from realtime.model_list import licence_warning
 from realtime.models import face_landmarker
@@ -185,6 +186,7 @@ def _stylizer(
 ) -> Stylizer:
     from realtime.trackers.mediapipe_face import MediaPipeFaceTracker
 
+    one_thread_each()
     matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
     tracker = MediaPipeFaceTracker(asset=face_landmarker(), faces=config.faces)
     return Stylizer(

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import cv2
-
 import engines
 from realtime.allocator import bound_heaps
 from realtime.controls import PHOTO_LAYOUTS, Controls
 from realtime.core import ConfigError, Tracker
+from realtime.each_face import one_thread_each
 from realtime.look import PAPERS, Look
 from realtime.model_list import licence_warning
 from realtime.models import face_landmarker
@@ -57,7 +56,7 @@ def build_server(
             "shows the photo beside the drawing by itself; leave them out"
         )
     bound_heaps()
-    cv2.setNumThreads(1)  # OpenCV keeps 0.9 KiB for ever of each thread that shares work out; each peer has some anyway
+    one_thread_each()
     settings = _settings(address, token, certificate, key, ice_servers, peers)
     with ExitStack() as opened:
         styles = Styles(
