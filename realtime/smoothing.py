@@ -37,6 +37,8 @@ _MANY = 1200
 """More tiles than that are carried faster with all the square."""
 _GRID = np.dstack(np.meshgrid(*(np.arange(512, dtype=np.float32),) * 2))
 _NONE: Any = None  # no second map; OpenCV's stubs know of no None
+_STROKE = 3
+"""Pixels of a stroke in each 3 x 3 of it."""
 _FAINT = 1
 """Less ink than this is none."""
 _OFFSETS = np.arange(_TILE, dtype=np.float32)
@@ -168,6 +170,8 @@ class InkSmoother:
         self._missed = (np.minimum(_ink(cv2.dilate(self._missed, drift)), 254) + np.uint8(1)) * missed
         if self._missed.max() >= patience:
             late = self._missed >= patience
+            if going > 0:  # strokes, not the dots that a halftone leaves
+                late &= cv2.boxFilter(late.view(np.uint8), -1, (3, 3), normalize=False) >= _STROKE
             for plane in (shown, self._mean, self._choice):
                 np.copyto(plane, drawn, where=late)
         if going > 0:

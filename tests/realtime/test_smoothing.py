@@ -207,3 +207,17 @@ def test_a_faint_line_of_a_head_that_goes_is_grey_at_once() -> None:
     shown = smoother.smooth(drawing(line, shifted(photo(), 60)), 0.5).ink[210:290, 256]
     assert (shown >= 128).all()
     assert (shown < 190).all()
+
+
+@pytest.mark.parametrize(("width", "shown"), [(1, False), (3, True)])
+def test_of_a_head_that_goes_strokes_are_owned_up_to_and_dots_are_not(width: int, shown: bool) -> None:
+    smoother = make_smoother()
+    blank = np.full((512, 512), 255, np.uint8)
+    for step in range(12):
+        smoother.smooth(drawing(blank, shifted(photo(), 5 * step)), 0.5)
+    ink = blank.copy()
+    for dot in range(200, 300, 12):
+        ink[dot : dot + width, 255 : 255 + width] = 0
+    for step in range(12, 16):
+        out = smoother.smooth(drawing(ink, shifted(photo(), 5 * step)), 0.5).ink
+    assert (out < 128).any() == shown
