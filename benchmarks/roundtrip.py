@@ -254,6 +254,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if find_chromium() is None:
         print("roundtrip: expected Chromium; do: apt-get install chromium", file=sys.stderr)
         return 2
+    if args.out is not None:
+        try:
+            args.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(f"roundtrip: --out: expected a folder that can be written, {error}; name another", file=sys.stderr)
+            return 2
     chosen = {
         "codecs": args.codec,
         "works": args.work_ms,

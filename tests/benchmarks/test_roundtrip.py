@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import av
 import cv2
 import numpy as np
 import pytest
 
+from benchmarks import roundtrip
 from benchmarks.timecode import BLOCK, draw_row, read_row
 from realtime.webrtc.encoder import Codec, VideoEncoder
 
@@ -42,3 +45,13 @@ def test_a_torn_row_is_no_time() -> None:
     draw_row(image, 12_345)
     image[:BLOCK, : 3 * BLOCK] = 255 - image[:BLOCK, : 3 * BLOCK]
     assert read_row(image) is None
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_a_minute_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(roundtrip, "find_chromium", lambda: Path("chromium"))
+    monkeypatch.setattr(roundtrip, "run_all", lambda **_chosen: pytest.fail("measured"))
+    (tmp_path / "file").touch()
+    assert roundtrip.main(["--out", str(tmp_path / "file" / "results")]) == 2
+    assert "--out: expected a folder" in capsys.readouterr().err
