@@ -33,7 +33,7 @@ _INKED, _GREY, _PAPER = -64, 8, 127
 _TILE = 8
 """Side of what is carried or left as a whole."""
 _TILES = 512 // _TILE
-_MANY = 1200
+_MANY = 2200
 """More tiles than that are carried faster with all the square."""
 _GRID = np.dstack(np.meshgrid(*(np.arange(512, dtype=np.float32),) * 2))
 _NONE: Any = None  # no second map; OpenCV's stubs know of no None
