@@ -37,6 +37,8 @@ _MANY = 2200
 """More tiles than that are carried faster with all the square."""
 _GRID = np.dstack(np.meshgrid(*(np.arange(512, dtype=np.float32),) * 2))
 _NONE: Any = None  # no second map; OpenCV's stubs know of no None
+FAR = (0.9, 1.1)
+"""Motion in a frame, px of the photo's small side, from which a place begins to go far, and from which it does."""
 _STROKE = 3
 """Pixels of a stroke in each 3 x 3 of it."""
 _FAINT = 1
@@ -58,7 +60,7 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (40.0, 1.5, 10.0)
+    MEMORY = (40.0, 1.0, 10.0)
     """Frames that the mean reaches back where the photo is at rest, where a small place of it moves, and where the head
     goes, at strength 0.5; they grow with the square of the strength."""
     LOYALTY = 0.99
@@ -95,8 +97,8 @@ class InkSmoother:
             np.copyto(self._mean, drawn)
             _held(np.left_shift(drawn, 3, out=self._choice))
             return drawing
-        rest, small, large = self.MEMORY
-        moving = small + past.going * (large - small)
+        rest, little, large = self.MEMORY
+        moving = little + past.going * (large - little)
         memory = np.float32((2 * strength) ** 2) * (
             rest + np.minimum(past.unrest * np.float32(4), 1) * np.float32(moving - rest)
         )
@@ -112,12 +114,16 @@ class InkSmoother:
         self._choose(_shares(loyalty))
         shown = self._shown()
         self._own_up(shown, drawn, past.going, (2 * strength) ** 2)
-        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown. Where a small place moves
-        # (a lid, a lip) and mean and drawing agree what is ink, the line's flanks are the drawing's own.
+        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown; so it is where a small place goes
+        # far (a lid, a lip). Where one moves at all, and mean and drawing agree what is ink, the line's flanks are the
+        # drawing's own.
         held = past.same * np.float32(min(1.0, 4 * strength))
+        small = np.float32(max(0.0, 1 - 4 * past.going))
+        if past.motion is not None and small > 0:
+            held = held * (1 - small * _far(past.motion))
         share = _shares(held)
         agreed = (np.bitwise_xor(shown, drawn, out=self._b) >= 0).view(np.uint8)  # alike in sign
-        cv2.copyTo(_shares(held * (1 - past.unrest * np.float32(max(0.0, 1 - 4 * past.going)))), agreed, share)
+        cv2.copyTo(_shares(held * (1 - small * past.unrest)), agreed, share)
         _mix(shown, drawn, share, self._b)
         return replace(drawing, ink=np.add(shown, 128, out=self._b).astype(np.uint8))
 
@@ -212,6 +218,13 @@ def _held(plane: Signed) -> Signed:
 
 def _half_more(plane: Signed, out: Signed) -> Signed:
     return _held(np.add(plane, np.right_shift(plane, 1, out=out), out=out))
+
+
+def _far(motion: Motion) -> Plane:
+    """0 to 1 (SIDE, SIDE): the place goes so far that it is seen to go."""
+    x, y = cv2.split(motion)
+    start, end = FAR
+    return np.asarray(np.clip((cv2.magnitude(x, y) - start) / (end - start), 0, 1), np.float32)
 
 
 def _shares(plane: Plane) -> Signed:
