@@ -11,6 +11,17 @@ Plane = NDArray[np.float32]
 _SIDE = 32
 _LEVELS = 12.0
 """Scale of the robust fit, grey levels: a point this far off counts a quarter."""
+_GOOD = 34.0
+"""Standard deviation of the grey of a face from which on the light is good."""
+_DIMMEST = 0.3
+
+
+def contrast(photo: Plane) -> float:
+    """How far the changes of a photo stand out, (side, side) grey with the face in its middle: 1 in good light, less in
+    the dark, where what moves changes by a few grey levels only, and noise by fewer still."""
+    fifth = len(photo) // 5
+    spread = float(cv2.meanStdDev(photo[fifth:-fifth, fifth:-fifth])[1][0, 0])
+    return min(1.0, max(_DIMMEST, (spread / _GOOD) ** 2))
 
 
 def relit(before: Plane, now: Plane) -> Plane:

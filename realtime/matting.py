@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apdgan.alignment import SIZE
-from realtime.light import relit
+from realtime.light import contrast, relit
 
 Plane = NDArray[np.float32]
 
 SIDE = 128
-"""Photos are compared at this size; px and grey levels here are of it."""
+"""Photos are compared at this size; px and grey levels here are of it, in good light."""
 _MATTE_SIDE = 256
 """Mattes are kept at this one: the network decides at 128."""
 STILL, MOVED = 4.0, 12.0
@@ -61,7 +61,8 @@ class SteadyMatte:
         if self._matte is None:
             return 1.0
         before = relit(self._photo, self._now)  # a lamp that dims moves nobody
-        moved = np.clip((_change(self._now, before, _AROUND) - STILL) / (MOVED - STILL), 0, 1)
+        plain = contrast(self._now)
+        moved = np.clip((_change(self._now, before, _AROUND) / plain - STILL) / (MOVED - STILL), 0, 1)
         share, unknown = np.float32(AT_REST), 0.0
         if float(moved.max()) > 0:
             motion = (
@@ -72,8 +73,8 @@ class SteadyMatte:
             before = _seen(before, source)
             # Half of the range within 3 px: grey levels a px.
             edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
-            left = _change(self._now, before, _NEAR) - SAME - EDGE * edges
-            other = np.clip(left / (ANOTHER - SAME), 0, 1)
+            left = (_change(self._now, before, _NEAR) - EDGE * edges) / plain
+            other = np.clip((left - SAME) / (ANOTHER - SAME), 0, 1)
             other[((source < 0) | (source > SIDE - 1)).any(-1)] = 1
             unknown = float(other.mean())
             share = AT_REST + (CARRIED - AT_REST + (1 - CARRIED) * other) * moved

@@ -16,13 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.light import relit
+from realtime.light import contrast, relit
 from realtime.motion import DenseMotion, Motion, Plane
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
 REST = (10.0, 0.15)
-"""Grey levels of change, and px of it at an edge, up to which the photo is at rest: compression and noise make them."""
+"""Grey levels of change, and px of it at an edge, up to which the photo is at rest: compression and noise make them.
+Grey levels are of a face in good light, fewer in the dark (:func:`realtime.light.contrast`)."""
 SAME = (6.0, 0.8)
 """The same, of what may be left once motion is taken off, for the photo to show the same thing."""
 LAMP = 0.65
@@ -89,7 +90,8 @@ class PhotoMemory:
         # Half of the range within 3 px: grey levels a px.
         edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
         change = _change(now, kept)
-        unrest: Plane = np.clip(change * 2 / (REST[0] + REST[1] * edges) - 1, 0, 1)
+        plain = contrast(now)
+        unrest: Plane = np.clip(change * 2 / (plain * REST[0] + REST[1] * edges) - 1, 0, 1)
         left, motion, going = change, None, 0.0
         if float(unrest.max()) > 0:
             unrest, going, eager = _spread(unrest)
@@ -104,7 +106,7 @@ class PhotoMemory:
                 going *= cv2.mean(moved * unrest)[0] / cv2.mean(unrest)[0]
             kept = carried
         self._carried = kept
-        left = left / (SAME[0] + SAME[1] * edges)
+        left = left / (plain * SAME[0] + SAME[1] * edges)
         same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
         if float(same.mean()) < ANOTHER:
             self._carried = None

@@ -114,9 +114,9 @@ class InkSmoother:
         self._choose(_shares(loyalty))
         shown = self._shown()
         self._own_up(shown, drawn, past.going, (2 * strength) ** 2)
-        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown; so it is where a small place goes
-        # far (a lid, a lip). Where one moves at all, and mean and drawing agree what is ink, the line's flanks are the
-        # drawing's own.
+        # Where nothing is kept, and as strength goes to 0, the drawing itself is shown; so it is where a small place
+        # (a lid, a lip) goes far. Where one moves at all, and mean and drawing agree what is ink, the line's flanks are
+        # the drawing's own.
         held = past.same * np.float32(min(1.0, 4 * strength))
         small = np.float32(max(0.0, 1 - 4 * past.going))
         if past.motion is not None and small > 0:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from realtime.photo_memory import SIDE, PhotoMemory
@@ -46,6 +47,16 @@ def test_a_head_that_moves_goes_and_is_known_again() -> None:
     inside = past.motion[20:-20, 20:-20]
     np.testing.assert_allclose(np.median(inside, (0, 1)), (-3, 0), atol=0.05)  # 6 px of 512 are 3 of 256
     assert past.same[20:-20, 20:-20].mean() > 0.95
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_a_head_goes_in_the_dark_too(share: float) -> None:
+    memory, calm = PhotoMemory(), photo() // 3 + 60
+    memory.look((calm * share).astype(np.uint8))
+    memory.keep(None)
+    past = memory.look((shifted(calm, 5) * share).astype(np.uint8))
+    assert past is not None
+    assert past.going > 0.9
 
 
 def test_a_lid_that_closes_goes_nowhere_and_the_rest_stays() -> None:
