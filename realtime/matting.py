@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from apdgan.alignment import SIZE
 from realtime.light import contrast, relit
-
-Plane = NDArray[np.float32]
+from realtime.motion import Plane, edges, shrunk
 
 SIDE = 128
 """Photos are compared at this size; px and grey levels here are of it, in good light."""
@@ -34,7 +33,7 @@ AT_REST, CARRIED = 0.1, 0.2
 
 _NONE: Any = None  # no second map, no guess of the motion; OpenCV's stubs know of no None
 _GRID, _MATTE_GRID = (np.dstack(np.meshgrid(*(np.arange(side, dtype=np.float32),) * 2)) for side in (SIDE, _MATTE_SIDE))
-_NEXT, _NEAR, _AROUND = (np.ones((side, side), np.uint8) for side in (3, 9, 7))
+_NEAR, _AROUND = (np.ones((side, side), np.uint8) for side in (9, 7))
 
 
 class SteadyMatte:
@@ -54,8 +53,7 @@ class SteadyMatte:
         Returns:
             The share of the square, 0 to 1, that motion does not explain; 1 before the first matte.
         """
-        whole = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-        grey: NDArray[np.uint8] = np.asarray(cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+        grey = shrunk(photo, SIDE)
         self._now = grey.astype(np.float32)
         self._first = None
         if self._matte is None:
@@ -65,15 +63,11 @@ class SteadyMatte:
         moved = np.clip((_change(self._now, before, _AROUND) / plain - STILL) / (MOVED - STILL), 0, 1)
         share, unknown = np.float32(AT_REST), 0.0
         if float(moved.max()) > 0:
-            motion = (
-                self._flow.calc(grey, before.astype(np.uint8), _NONE)
-                * np.minimum(cv2.blur(moved, (5, 5)) * 4, 1)[..., None]
-            )
+            moving = np.minimum(cv2.blur(moved, (5, 5)) * 4, 1)
+            motion = self._flow.calc(grey, before.astype(np.uint8), _NONE) * moving[..., None]
             source = _GRID + motion
             before = _seen(before, source)
-            # Half of the range within 3 px: grey levels a px.
-            edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
-            left = (_change(self._now, before, _NEAR) - EDGE * edges) / plain
+            left = (_change(self._now, before, _NEAR) - EDGE * edges(grey)) / plain
             other = np.clip((left - SAME) / (ANOTHER - SAME), 0, 1)
             other[((source < 0) | (source > SIDE - 1)).any(-1)] = 1
             unknown = float(other.mean())

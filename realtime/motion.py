@@ -24,6 +24,18 @@ FLAT = 10.0
 """Squared grey levels a px that are added to the slopes': where the photo has none, the flow stays as it was found."""
 
 _NONE: Any = None  # no guess of the motion, no second map; OpenCV's stubs know of no None
+_NEXT = np.ones((3, 3), np.uint8)
+
+
+def shrunk(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A square photo (512, 512, 3) uint8 RGB as (side, side) uint8 grey."""
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def edges(grey: NDArray[np.uint8]) -> Plane:
+    """Grey levels a px, half of the range within 3 px: what a px of motion changes at the most."""
+    return np.asarray(cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5), np.float32)
 
 
 class DenseMotion:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.light import contrast, relit
-from realtime.motion import DenseMotion, Motion, Plane
+from realtime.motion import DenseMotion, Motion, Plane, edges, shrunk
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
@@ -80,18 +80,14 @@ class PhotoMemory:
         Args:
             photo: (512, 512, 3) uint8 RGB. Call :meth:`keep` before the next one.
         """
-        whole = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-        grey: NDArray[np.uint8] = np.asarray(cv2.resize(whole, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+        grey = shrunk(photo, SIDE)
         now = grey.astype(np.float32)
         self._now, self._carried = now, None
         if self._kept is None:
             return None
         kept = relit(self._kept, now)
-        # Half of the range within 3 px: grey levels a px.
-        edges = cv2.blur(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, _NEXT), (3, 3)) * np.float32(0.5)
-        change = _change(now, kept)
-        plain = contrast(now)
-        unrest: Plane = np.clip(change * 2 / (plain * REST[0] + REST[1] * edges) - 1, 0, 1)
+        change, steep, plain = _change(now, kept), edges(grey), contrast(now)
+        unrest: Plane = np.clip(change * 2 / (plain * REST[0] + REST[1] * steep) - 1, 0, 1)
         left, motion, going = change, None, 0.0
         if float(unrest.max()) > 0:
             unrest, going, eager = _spread(unrest)
@@ -106,7 +102,7 @@ class PhotoMemory:
                 going *= cv2.mean(moved * unrest)[0] / cv2.mean(unrest)[0]
             kept = carried
         self._carried = kept
-        left = left / (plain * SAME[0] + SAME[1] * edges)
+        left = left / (plain * SAME[0] + SAME[1] * steep)
         same: Plane = np.clip(2 - cv2.dilate(left, _REACH), 0, 1)
         if float(same.mean()) < ANOTHER:
             self._carried = None
@@ -131,7 +127,7 @@ class PhotoMemory:
             self._kept = self._now + share * (self._carried - self._now)
 
 
-_NEXT, _REACH = (np.ones((side, side), np.uint8) for side in (3, REACH))
+_REACH = np.ones((REACH, REACH), np.uint8)
 
 
 def _spread(unrest: Plane) -> tuple[Plane, float, float]:
