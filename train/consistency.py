@@ -47,14 +47,27 @@ class Consistency:
             person who sits still).
         shaken: share of the other second views that are also out of focus or blurred by motion, or taken with fewer
             pixels: what a head that turns fast looks like to a webcam.
+        reach: how far the others move, px: twice the standard deviation of the shift, on each axis.
+        exact: share of the term that compares the drawings pixel by pixel, not blurred. With none, a heavy term makes
+            halftone: blurred it is a grey that holds still, and in the drawing a screen that stays where it is.
     """
 
-    def __init__(self, *, weight: float = 1.0, still: float = 0.5, shaken: float = 0.0) -> None:
-        if weight < 0 or not 0 <= still <= 1 or not 0 <= shaken <= 1:
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        still: float = 0.5,
+        shaken: float = 0.0,
+        reach: float = 2.5,
+        exact: float = 0.0,
+    ) -> None:
+        if weight < 0 or any(not 0 <= one <= 1 for one in (still, shaken, exact)) or not 0 < reach <= 64:
             raise ValueError(
-                f"consistency: expected weight >= 0, still and shaken in 0..1, got {weight}, {still} and {shaken}"
+                "consistency: expected weight >= 0, still, shaken and exact in 0..1, reach in px above 0 and at most "
+                f"64, got {weight}, {still}, {shaken}, {exact} and {reach}"
             )
         self.weight, self.still, self.shaken = weight, still, shaken
+        self.reach, self.exact = reach, exact
 
     def later(self, photo: Tensor, boxes: Tensor, fg: Tensor, *, count: int, rng: np.random.Generator) -> Moment:
         """The first ``count`` pictures moved by up to some pixels, with new noise.
@@ -68,7 +81,7 @@ class Consistency:
         photo, boxes, fg = photo[:count], boxes[:count], fg[:count]
         size = photo.shape[-1]
         moves = [rng.random() >= self.still for _ in range(count)]
-        flows = np.stack([motion(rng, size, 2.5 if one else 0.0) for one in moves])
+        flows = np.stack([motion(rng, size, self.reach if one else 0.0) for one in moves])
         axis = torch.arange(size, dtype=torch.float32)
         here = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         grid = ((here + torch.from_numpy(flows)) * 2 + 1) / size - 1
@@ -101,12 +114,18 @@ class Consistency:
             now: (K, 1, H, W) float in [-1, 1], the drawings of the unmoved pictures.
             later: (K, 1, H, W) float in [-1, 1].
 
-        Both are blurred a little, because moving by a fraction of a pixel softens edges: what counts are strokes that
-        come and go.
+        Both are blurred a little, but for the share that is ``exact``, because moving by a fraction of a pixel softens
+        edges: what counts are strokes that come and go.
         """
         moved = F.grid_sample(now.float(), moment.grid, mode="bilinear", padding_mode="border", align_corners=False)
-        apart = soften(moved) - soften(later.float())
-        return self.weight * F.smooth_l1_loss(apart, torch.zeros_like(apart), beta=0.2)
+        apart = moved - later.float()
+        terms = ((1 - self.exact, soften(apart)), (self.exact, apart))
+        return self.weight * torch.stack([share * _size(one) for share, one in terms if share]).sum()
+
+
+def _size(apart: Tensor) -> Tensor:
+    """Of a difference: its mean, small ones squared (Huber)."""
+    return F.smooth_l1_loss(apart, torch.zeros_like(apart), beta=0.2)
 
 
 def soften(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
@@ -76,6 +76,10 @@ class ConsistencyTable:
     """Share of second views with next to no motion."""
     shaken: float = 0.0
     """Share of the others that are blurred by motion or taken with fewer pixels."""
+    reach: float = 2.5
+    """How far the others move, px: twice the standard deviation of the shift, on each axis."""
+    exact: float = 0.0
+    """Share of the term that compares pixel by pixel, not blurred: a heavy one makes halftone without."""
     share: float = 0.5
     """Share of a batch that is seen a second time."""
 
@@ -252,7 +256,8 @@ class Distill:
                 from train.consistency import Consistency
 
                 told = self.steadiness
-                steady = Consistency(weight=told.weight, still=told.still, shaken=told.shaken)
+                settings = {name: value for name, value in asdict(told).items() if name != "share"}
+                steady = Consistency(**settings)
                 rng = np.random.default_rng([self.seed, one.step, one.batch.numbers[0]])
                 count = max(1, round(self.steadiness.share * len(photo)))
                 later = steady.later(photo, corners, fg, count=count, rng=rng)

@@ -148,3 +148,40 @@ def test_motion_grows_with_its_reach() -> None:
 def test_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="weight >= 0"):
         Consistency(weight=-1.0)
+
+
+def test_a_later_moment_moves_as_far_as_it_is_told() -> None:
+    photo, corners, person = scene()
+    axis = torch.arange(512, dtype=torch.float32)
+    here = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+
+    def moved_px(reach: float) -> float:
+        grids = [
+            Consistency(still=0.0, reach=reach)
+            .later(photo, corners, person, count=2, rng=np.random.default_rng(seed))
+            .grid
+            for seed in range(6)
+        ]
+        return float(np.mean([(((grid + 1) * 512 - 1) / 2 - here).abs().mean() for grid in grids]))
+
+    assert 0.3 < moved_px(2.0) < 3
+    assert moved_px(8.0) > 2.5 * moved_px(2.0)
+    with pytest.raises(ValueError, match="reach"):
+        Consistency(reach=0.0)
+
+
+def test_a_screen_that_stays_where_it_is_costs_only_what_is_compared_exactly() -> None:
+    photo, corners, person = scene()
+    axis = torch.arange(512)
+    screen = ((axis[:, None] + axis[None]) % 2 * 2.0 - 1).expand(2, 1, 512, 512)
+    cost = {}
+    for exact in (0.0, 0.5, 1.0):
+        steady = Consistency(still=0.0, exact=exact)
+        moment = steady.later(photo, corners, person, count=2, rng=np.random.default_rng(3))
+        cost[exact] = float(steady.term(screen, screen, moment))
+        grey = torch.zeros_like(screen)
+        assert float(steady.term(grey, grey, moment)) == 0
+    assert cost[1.0] > 10 * cost[0.0]
+    assert cost[0.5] == pytest.approx((cost[0.0] + cost[1.0]) / 2, rel=1e-5)
+    with pytest.raises(ValueError, match="exact"):
+        Consistency(exact=-0.1)
