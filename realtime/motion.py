@@ -45,7 +45,7 @@ class DenseMotion:
         self._tiles = (side // TILE,) * 2
         self._grid: Plane = np.dstack(np.meshgrid(*(np.arange(side, dtype=np.float32),) * 2))
         self._coarse, self._fine = (cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST) for _ in range(2))
-        self._fine.setFinestScale(1)
+        self._fine.setFinestScale(0)
         self._fine.setPatchStride(5)
 
     def __call__(self, now: NDArray[np.uint8], before: NDArray[np.uint8], *, fine: bool) -> Motion:
@@ -53,7 +53,7 @@ class DenseMotion:
 
         Args:
             now, before: (side, side) uint8, grey.
-            fine: look closely, which takes some five times as long.
+            fine: look closely, which takes some ten times as long.
         """
         if not fine:
             return np.asarray(self._coarse.calc(now, before, _NONE), np.float32)

@@ -60,7 +60,7 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (40.0, 1.5, 10.0)
+    MEMORY = (40.0, 1.25, 10.0)
     """Frames that the mean reaches back where the photo is at rest, where a small place of it moves, and where the head
     goes, at strength 0.5; they grow with the square of the strength."""
     LOYALTY = 0.99
@@ -82,7 +82,7 @@ class InkSmoother:
         # Another one in each frame: rounded always alike, a long memory would stop short of what it is drawn to.
         self._rounding = 0
         # Scratch is kept: fresh memory costs more than what is done with it.
-        self._drawn, self._a, self._b = (np.zeros((512, 512), np.int16) for _ in range(3))
+        self._drawn, self._a, self._b, self._c = (np.zeros((512, 512), np.int16) for _ in range(4))
 
     def smooth(self, drawing: Drawing, strength: float) -> Drawing:
         """The steadied drawing; ``strength`` 0 gives the drawing itself, 1 the calmest."""
@@ -112,7 +112,7 @@ class InkSmoother:
         self._rounding = (self._rounding + 79) % _ONE
         _mix(self._mean, _held(np.left_shift(drawn, 1, out=self._a)), _shares(kept), self._b, self._rounding)
         self._choose(_shares(loyalty))
-        shown = self._shown()
+        shown = self._shown(past.going * past.unrest if past.going > 0 else None)
         self._own_up(shown, drawn, past.going, (2 * strength) ** 2)
         # Where nothing is kept, and as strength goes to 0, the drawing itself is shown; so it is where a small place
         # (a lid, a lip) goes far. Where one moves at all, and mean and drawing agree what is ink, the line's flanks are
@@ -190,13 +190,19 @@ class InkSmoother:
         np.add(self._choice, np.multiply(self._mean, _ONE, out=self._a), out=self._choice)
         _held(np.right_shift(self._choice, 5, out=self._choice))
 
-    def _shown(self) -> Signed:
+    def _shown(self, goes: Plane | None) -> Signed:
         """The mean, half as steep again (edges come out about as soft as the engine draws them), on the choice's side
-        of the middle and a quarter away from it at the least."""
-        shown = _half_more(self._mean, self._a)
+        of the middle and a quarter away from it at the least. Where the head ``goes``, a share of 1, there is no such
+        side, and the mean is an eighth steeper: an edge that lies between two pixels would tremble from one to the
+        other."""
+        shown = _steeper(self._mean, 1, self._a)
         slope = np.right_shift(np.multiply(self._choice, 5, out=self._b), 3, out=self._b)
         np.maximum(shown, np.subtract(slope, 48, out=slope), out=shown)
-        return np.minimum(shown, np.add(slope, 96, out=slope), out=shown)
+        np.minimum(shown, np.add(slope, 96, out=slope), out=shown)
+        if goes is None:
+            return shown
+        _mix(shown, _steeper(self._mean, 3, self._b), _shares(1 - goes), self._c)
+        return shown
 
 
 def make_smoother() -> InkSmoother:
@@ -216,8 +222,9 @@ def _held(plane: Signed) -> Signed:
     return np.clip(plane, -128, 127, out=plane)
 
 
-def _half_more(plane: Signed, out: Signed) -> Signed:
-    return _held(np.add(plane, np.right_shift(plane, 1, out=out), out=out))
+def _steeper(plane: Signed, by: int, out: Signed) -> Signed:
+    """Steeper by 1 / 2 ** ``by``."""
+    return _held(np.add(plane, np.right_shift(plane, by, out=out), out=out))
 
 
 def _far(motion: Motion) -> Plane:
