@@ -21,7 +21,7 @@ from realtime.motion import DenseMotion, Motion, Plane, edges, shrunk
 
 SIDE = 256
 """Photos are compared at this size, px; all px here are of it."""
-REST = (10.0, 0.15)
+REST = (11.0, 0.165)
 """Grey levels of change, and px of it at an edge, up to which the photo is at rest: compression and noise make them.
 Grey levels are of a face in good light, fewer in the dark (:func:`realtime.light.contrast`)."""
 SAME = (6.0, 0.8)

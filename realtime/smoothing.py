@@ -60,7 +60,7 @@ class InkSmoother:
     SIGGRAPH 2014): a line may be held where it was, but nothing outlives its line.
     """
 
-    MEMORY = (40.0, 1.25, 10.0)
+    MEMORY = (40.0, 1.0, 10.0)
     """Frames that the mean reaches back where the photo is at rest, where a small place of it moves, and where the head
     goes, at strength 0.5; they grow with the square of the strength."""
     LOYALTY = 0.99
