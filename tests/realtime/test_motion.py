@@ -46,6 +46,21 @@ def test_a_turn_is_found() -> None:
     assert error(DenseMotion(SIDE)(moved(before, matrix), before, fine=True), matrix) < 0.11
 
 
+def test_a_small_thing_before_what_stands_still_is_followed_to_its_edge() -> None:
+    """20 px of radius, moved by 3; its whole disc counts, not the middle alone."""
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE // 2
+    room, thing = textured(11), textured(1)
+
+    def scene(right: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        disc = (x - right) ** 2 + y**2 < 20**2
+        matrix = np.array([[1, 0, right], [0, 1, 0]], np.float64)
+        return np.where(disc, moved(thing, matrix), room), disc
+
+    before, (now, disc) = scene(0)[0], scene(3)
+    found = DenseMotion(SIDE)(now, before, fine=True)
+    assert np.hypot(found[..., 0] + 3, found[..., 1])[disc].mean() < 0.2
+
+
 def test_a_flat_picture_has_no_motion() -> None:
     flat = np.full((SIDE, SIDE), 90, np.uint8)
     assert np.abs(DenseMotion(SIDE)(flat, flat, fine=True)).max() == 0

@@ -221,3 +221,17 @@ def test_of_a_head_that_goes_strokes_are_owned_up_to_and_dots_are_not(width: int
     for step in range(12, 16):
         out = smoother.smooth(drawing(ink, shifted(photo(), 5 * step)), 0.5).ink
     assert (out < 128).any() == shown
+
+
+def test_an_edge_between_pixels_is_decided_at_rest_and_left_soft_where_the_head_goes() -> None:
+    """Decided, it would tremble from one pixel to the other as the head goes on."""
+    edge = {}
+    for step in (0, 5):
+        smoother = make_smoother()
+        for k in range(12):
+            ink, at = np.full((512, 512), 255, np.uint8), 200 + step * k
+            ink[:, at - 60 : at], ink[:, at] = 0, 132
+            shown = smoother.smooth(drawing(ink, shifted(photo(), step * k)), 0.5).ink
+        edge[step] = float(np.median(shown[150:350, at]))
+    assert edge[0] >= 155  # the grey that was drawn is 132
+    assert 128 < edge[5] < 184  # 192 as at rest: what is carried has been mixed with paper
