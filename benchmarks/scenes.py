@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -60,7 +60,7 @@ class Shot:
     page: Image
     """(H / 2, W / 2) uint8, the ink that was delivered: 0 = ink, 255 = paper."""
     drawn: Image
-    """The same of what the engine drew of this frame, neither steadied nor held."""
+    """The same of what was drawn of this frame, neither steadied nor held."""
     faces: int
     """Found in this frame."""
     coloured: bool
@@ -77,12 +77,12 @@ class Shot:
 
     @property
     def stray(self) -> float:
-        """Share of the page with ink that the engine draws no ink near."""
+        """Share of the page with ink where none is drawn near."""
         return _beyond(self.page, self.drawn)
 
     @property
     def missing(self) -> float:
-        """Share of the page with ink that the engine draws, and none near is shown."""
+        """Share of the page with ink that is drawn, and none near is shown."""
         return _beyond(self.drawn, self.page)
 
 
@@ -91,27 +91,12 @@ def _beyond(page: Image, other: Image) -> float:
     return float(((page < 128) & (near >= 128)).mean())
 
 
-class _Remembering:
-    """An engine that remembers what it drew last."""
-
-    def __init__(self, engine: engines.Engine) -> None:
-        self._engine, self.name, self.device, self.manifest = engine, engine.name, engine.device, engine.manifest
-        self.last = np.zeros((0, 512, 512), np.uint8)
-
-    def draw(self, photo: Image, boxes: NDArray[np.int32], matte: Image) -> Image:
-        self.last = self._engine.draw(photo, boxes, matte)
-        return self.last
-
-    def close(self) -> None:
-        self._engine.close()
-
-
 class Stage:
     """The live program's parts, opened once for all scenes."""
 
     def __init__(self, *, model: str = "lite", backend: str = "auto") -> None:
         with ExitStack() as opened:
-            self._engine = _Remembering(opened.enter_context(engines.load(model, backend=backend, log=print)))
+            self._engine = opened.enter_context(engines.load(model, backend=backend, log=print))
             self._matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
             self._opened = opened.pop_all()
         self.engine = f"{self._engine.name} on {self._engine.device}, model {model}"
@@ -139,8 +124,8 @@ class Stage:
             for index, image in enumerate(scene.images()):
                 frame = Frame(image=image, index=index, captured=index / FPS, pts=Fraction(index, FPS))
                 portraits = first.locate(frame)
-                drawings = first.steady(first.draw(portraits))
-                fresh = [replace(one, ink=ink) for one, ink in zip(drawings, self._engine.last, strict=False)]
+                fresh = first.draw(portraits)
+                drawings = first.steady(fresh)
                 yield {
                     layout: _shot(frame, stylizer.compose(frame, drawings), fresh, layout)
                     for layout, stylizer in stylizers.items()

@@ -33,6 +33,7 @@ from benchmarks.flicker import changes, located, repeats
 from benchmarks.steadiness import Flow, History, Ink, PlainAverage, Steadiness, frames_to_half
 from engines.errors import UserError
 from realtime.core import Drawing, Portrait, Smoother
+from realtime.pressure import pressed
 from realtime.smoothing import make_smoother
 
 DEFAULT_STRENGTH = 0.5
@@ -131,7 +132,7 @@ def measure(clip: Path, engine: engines.Engine, *, frames: int | None = None) ->
 
 def _drawn(engine: engines.Engine, portrait: Portrait) -> Drawing:
     ink = engine.draw(portrait.photo[None], boxes(portrait.landmarks)[None], portrait.matte[None])[0]
-    return Drawing(ink=ink, portrait=portrait)
+    return Drawing(ink=pressed(ink), portrait=portrait)
 
 
 def mean_over_clips(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

@@ -30,6 +30,7 @@ from realtime.cuts import CutDetector
 from realtime.each_face import EachFace
 from realtime.fading import Fading
 from realtime.presence import Presence
+from realtime.pressure import pressed
 from realtime.punctual import PunctualTracker
 
 
@@ -85,7 +86,7 @@ class Stylizer:
             return self._aligner.align(frame, faces, time=frame.time)
 
     def draw(self, portraits: Sequence[Portrait]) -> list[Drawing]:
-        """Draw all faces in one batch."""
+        """Draw all faces in one batch, faint lines with full pressure."""
         if not portraits:
             return []
         with self.measure("draw"):
@@ -94,7 +95,7 @@ class Stylizer:
                 alignment.boxes(np.stack([portrait.landmarks for portrait in portraits])),
                 np.stack([portrait.matte for portrait in portraits]),
             )
-        return [Drawing(ink=one, portrait=portrait) for one, portrait in zip(ink, portraits, strict=True)]
+            return [Drawing(ink=pressed(one), portrait=portrait) for one, portrait in zip(ink, portraits, strict=True)]
 
     def steady(self, drawings: Sequence[Drawing]) -> list[Drawing]:
         """Steady each drawing against its own past; who is not among them is forgotten."""

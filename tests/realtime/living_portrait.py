@@ -76,25 +76,12 @@ def mirrored(image: Image) -> Image:
     return np.ascontiguousarray(image[:, ::-1])
 
 
-class _Remembering:
-    """An engine that remembers what it drew last."""
-
-    def __init__(self, engine: engines.Engine) -> None:
-        self._engine, self.name, self.device = engine, engine.name, engine.device
-        self.last: Image | None = None
-
-    def draw(self, photo: Image, boxes: NDArray[np.int32], matte: Image) -> Image:
-        drawn = self._engine.draw(photo, boxes, matte)
-        self.last = drawn[0]
-        return drawn
-
-
 class Studio:
     """The live program's synchronous core, with its own engine, mattes and filter, and a tracker that is told."""
 
     def __init__(self) -> None:
         with ExitStack() as opened:
-            self._engine = _Remembering(opened.enter_context(engines.load("lite")))
+            self._engine = opened.enter_context(engines.load("lite"))
             self._matter = opened.enter_context(engines.load_matte(MATTE_MODEL))
             self._opened = opened.pop_all()
         self.landmarks = np.ascontiguousarray(_load()[1][:, :2])
@@ -115,15 +102,16 @@ class Studio:
         stylizer = Stylizer(
             tracker=ScriptedTracker(faces=lambda index: [] if index in gone else [replace(face)]),
             aligner=Aligner(matter=self._matter),
-            engine=self._engine,  # type: ignore[arg-type]
+            engine=self._engine,
             make_smoother=make_smoother,
             compositor=Compositor(),
             controls=controls,
         )
         for index, image in enumerate(images):
             portraits = stylizer.locate(Frame(image=image, index=index, captured=0.0, pts=Fraction(index, FPS)))
-            drawings = stylizer.steady(stylizer.draw(portraits))
-            yield (self._engine.last, drawings[0].ink) if drawings else (None, None)
+            drawn = stylizer.draw(portraits)
+            shown = stylizer.steady(drawn)
+            yield (drawn[0].ink, shown[0].ink) if shown else (None, None)
 
 
 def toggles(before: Image, after: Image) -> float:

@@ -26,6 +26,8 @@ from living_portrait import (
 )
 from numpy.typing import NDArray
 
+from realtime.inking import lay, resized
+
 
 @pytest.fixture(scope="module")
 def studio() -> Iterator[Studio]:
@@ -39,7 +41,7 @@ def calm() -> list[Image]:
     return still(24)
 
 
-def test_strength_0_is_what_the_engine_drew(studio: Studio, calm: list[Image]) -> None:
+def test_strength_0_is_what_was_drawn(studio: Studio, calm: list[Image]) -> None:
     assert all(np.array_equal(drawn, shown) for drawn, shown in studio.shoot(calm[:4], strength=0.0))
 
 
@@ -130,6 +132,16 @@ def test_a_blink_is_drawn_at_most_one_frame_late(studio: Studio) -> None:
         assert between[0] - 0.25 < closed(shown[index]) < between[1] + 0.25, index + start
 
 
+def test_a_jaw_in_soft_light_is_whole_on_the_page(studio: Studio, calm: list[Image]) -> None:
+    """The engine draws it a pixel wide and grey."""
+    side = 720
+    for _, shown in studio.shoot(calm)[8:]:
+        page = np.full((side, side), 255, np.uint8)
+        lay(page, resized(shown, side), None, side / 512, 1.0)
+        jaw = page[340:540, 420:540]
+        assert (jaw < 128).any(1).mean() > 0.95
+
+
 def worst_ghost(pairs: list[Pair]) -> float:
-    """Share of the ink shown that the engine draws nowhere near it."""
+    """Share of the ink shown that is drawn nowhere near it."""
     return max(stray(shown, drawn) for drawn, shown in pairs)

@@ -40,6 +40,19 @@ def test_zero_faces_are_paper_and_cost_no_drawing() -> None:
     assert engine.batches == []
 
 
+def test_a_line_that_the_engine_draws_faintly_is_ink() -> None:
+    class Faint(FakeEngine):
+        def draw(self, photo, boxes, matte):  # type: ignore[no-untyped-def]
+            ink = np.full_like(super().draw(photo, boxes, matte), 255)
+            ink[:, 100:400, 256] = 150
+            return ink
+
+    core = stylizer([[face()]], engine=Faint())
+    (drawing,) = core.draw(core.locate(picture(0)))
+    assert (drawing.ink[110:390, 256] < 64).all()
+    assert (drawing.ink[:, :250] == 255).all()
+
+
 @pytest.mark.parametrize("look", [Look(), Look(weight=1.0), Look(weight=-1.0)], ids=["plain", "bold", "thin"])
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout not in PHOTO_LAYOUTS])
 def test_the_photo_is_never_seen(layout: Layout, look: Look) -> None:
