@@ -14,7 +14,7 @@ statistics, 1.5e-4 with a gain of 4.5 and a crest of 16. No rewrite is the cause
 itself in double precision (1.2e-4 in that paper network), and where grouped convolutions add up in the order of single
 ones (torch's kernels without oneDNN, running statistics), nothing is off at all.
 
-What is worth it depends on the GPU: ``python -m benchmarks.engine`` measures it. For inference only.
+What is worth it depends on the GPU: ``python -m benchmarks.branches`` measures it. For inference only.
 """
 
 from __future__ import annotations

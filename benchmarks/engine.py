@@ -15,7 +15,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,13 @@ def measure(
         opened_s = time.perf_counter() - start
         for batch in batches:
             inputs = synthetic("drawing", batch, seed=batch)
-            arrays = [inputs[name] for name in ("photo", "boxes", "matte")]
+            arrays: list[Any] = [inputs[name] for name in ("photo", "boxes", "matte")]
+            draw = partial(engine.draw, *arrays)
             try:
-                first = _ms(engine, arrays)
+                first = _ms(draw)
                 for _ in range(WARM_UP):
-                    _ms(engine, arrays)
-                times = _timed(engine, arrays, seconds)
+                    draw()
+                times = timed(draw, seconds)
                 gpu = [engine.gpu_ms(batch) for _ in times] if isinstance(engine, DrawingEngine) else []
             except EngineLostError as error:
                 rows.append({"model": model.stem, "engine": engine.name, "batch": batch, "problem": str(error)})
@@ -104,17 +106,18 @@ def _row(
     }
 
 
-def _timed(engine: engines.Engine, arrays: list[Any], seconds: float) -> list[float]:
+def timed(draw: Callable[[], object], seconds: float) -> list[float]:
+    """ms of each of some draws: as many as take ``seconds``, at least ``LEAST_RUNS`` and at most ``MOST_RUNS``."""
     times: list[float] = []
     until = time.perf_counter() + seconds
     while len(times) < LEAST_RUNS or (time.perf_counter() < until and len(times) < MOST_RUNS):
-        times.append(_ms(engine, arrays))
+        times.append(_ms(draw))
     return times
 
 
-def _ms(engine: engines.Engine, arrays: list[Any]) -> float:
+def _ms(draw: Callable[[], object]) -> float:
     start = time.perf_counter()
-    engine.draw(*arrays)
+    draw()
     return (time.perf_counter() - start) * 1e3
 
 

@@ -5,10 +5,11 @@
     make gpu-check PYTHON=python3 RECORDING=CLIP.recording.npz
 
 It installs nothing: every engine that this interpreter can run is tried, the others are named with the reason. In
-order, each with its share of the time: the drawing against the reference, in every precision; time by batch, model and
-engine; the live program's threads fed by a recording (``python -m benchmarks.record``; without one the repository's
-portrait, moved), where a GPU clocks down between two pictures; where a run's time goes, by layer; ten thousand draws
-and what memory grew by. A dated .md, .json and .png go to ``--out``. Exit code 1: a drawing was outside its bounds, or
+order, each with its share of the time: the drawing against the reference, in every precision; the branches of the
+networks one by one, grouped and on streams (where torch is installed); time by batch, model and engine; the live
+program's threads fed by a recording (``python -m benchmarks.record``; without one the repository's portrait, moved),
+where a GPU clocks down between two pictures; where a run's time goes, by layer; ten thousand draws and what memory grew
+by. A dated .md, .json and .png go to ``--out``. Exit code 1: a drawing was outside its bounds, or
 memory grew; figures that fall short of the targets are said, and fail nothing.
 """
 
@@ -23,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import engines
+from benchmarks import branches, gpu_targets, layers, pipeline, recording, trt_branches
 from benchmarks import engine as timing
-from benchmarks import layers, pipeline, recording
 from engines.catalogue import find
 from engines.choose import GPU
 from engines.errors import EngineError, EngineLostError, UserError
 from engines.gpu import no_gpu
+from engines.manifest import read_manifest
 from engines.samples import synthetic
 from engines.trial import verify
 
@@ -41,12 +43,8 @@ PLAYED_SECONDS = 8.0
 DRAWS, GROWTH_MB = 10_000, 16.0
 DRAWS_SECONDS = 60.0
 PHOTOS = 4
-TARGETS = {
-    "paper, TensorRT fp16, batch 1": ("tensorrt fp16", 1, "ms_p50", 1.0),
-    "paper, compiled fp16, batch 1": ("inductor fp16", 1, "ms_p50", 1.3),
-    "paper, faces a second, batch 16": ("tensorrt fp16", 16, "faces_per_s", 1500.0),
-}
-"""On an H100: (engine, batch, figure, bound)."""
+BRANCHED = (("eager", "graph"), (1, 16)), (("inductor",), (1,))
+"""How the branches are measured, and in batches of which sizes: at first, and at last with the time that is left."""
 
 
 class Clock:
@@ -67,9 +65,9 @@ def check(
     seconds: float,
     played: Sequence[recording.Moment],
 ) -> dict[str, Any]:
-    """A report for :func:`benchmarks.engine.table`, with ``parity``, ``pipeline``, ``layers`` and ``draws``."""
+    """A report for :func:`benchmarks.engine.table`, and what :func:`table` tells beside it."""
     report = timing.run([], [], [], seconds)
-    report |= {"parity": {}, "pipeline": [], "layers": {}, "draws": [], "failed": []}
+    report |= {"parity": {}, "branches": [], "pipeline": [], "layers": {}, "draws": [], "failed": []}
     for model in models:
         photos = [synthetic("drawing", 1, seed=seed) for seed in range(PHOTOS)]
         if clock.left == 0:
@@ -84,6 +82,7 @@ def check(
         report["failed"] += [f"{model.stem}: {name} draws otherwise" for name in found.failures(promised=True)]
         report["passed_over"] |= {f"{model.stem}, {name}": why for name, why in found.passed_over.items()}
         say(found.table())
+    branched(report, models, *BRANCHED[0], clock)
     for model in models:
         for backend in backends:
             if f"{model.stem}, {backend}" in report["passed_over"]:
@@ -113,7 +112,37 @@ def check(
                 report["passed_over"][f"{key}, live"] = str(error)
         if clock.left > 0:
             profile(report, f"{model.stem}, torch as it stands", lambda model=model: layers.eager(model))  # type: ignore[misc]
+    branched(report, models, *BRANCHED[1], clock)
+    branches.compare(report["branches"])
+    planned(report, models, backends, clock)
     return report
+
+
+def branched(
+    report: dict[str, Any], models: Sequence[Path], hows: Sequence[str], batches: Sequence[int], clock: Clock
+) -> None:
+    """The branches of the models' presets, noted in the report; or why they are not measured."""
+    for preset in dict.fromkeys(read_manifest(model).preset for model in models):
+        if preset not in branches.PRESETS:
+            continue
+        try:
+            report["branches"] += branches.measure(preset, hows, batches, seconds=0.5, left=lambda: clock.left)
+        except EngineError as error:
+            report["passed_over"][f"{preset}, branches"] = str(error)
+        say(f"{preset}, branches, {', '.join(hows)}: done")
+
+
+def planned(report: dict[str, Any], models: Sequence[Path], backends: Sequence[str], clock: Clock) -> None:
+    """TensorRT with the branches side by side, of models whose checkpoints are there; noted in the report."""
+    for model in [one for one in models if one.with_suffix(".safetensors").is_file()]:
+        with tempfile.TemporaryDirectory() as folder:
+            rows, passed = trt_branches.measure(
+                model, backends, (1, 16), folder=Path(folder), seconds=0.5, left=lambda: clock.left
+            )
+        report["rows"] += rows
+        known = read_manifest(model)
+        report["models"] |= {row["model"]: {"preset": known.preset, "gmac": known.gmac} for row in rows}
+        report["passed_over"] |= passed
 
 
 def live(
@@ -173,6 +202,7 @@ def table(report: dict[str, Any]) -> str:
     lines = [timing.table(report), "## The same drawing", ""]
     for model, text in report["parity"].items():
         lines += [f"{model}:", "", "```", text, "```", ""]
+    lines += ["## Branches, one by one, grouped and on streams", "", branches.table(report["branches"])]
     lines += ["## The live program, fed by a recording", "", played_in_words(report), ""]
     lines += ["| | draws ms p50 | p95 | age ms p50 | p95 | added ms p50 | p95 | fps | dropped |", "|" + "---|" * 9]
     for row in report["pipeline"]:
@@ -182,7 +212,7 @@ def table(report: dict[str, Any]) -> str:
     lines += ["", "## Draws in a row", "", "| | draws | MB of GPU memory that went |", "|---|---|---|"]
     lines += [f"| {row['what']} | {row['draws']} | {row['gpu_mb']} |" for row in report["draws"]]
     lines += ["", "## Targets, of an H100", ""]
-    lines += [f"- {line}" for line in targets(report)]
+    lines += [f"- {line}" for line in gpu_targets.lines(report)]
     lines += ["", "## Failed", "", *(f"- {line}" for line in report["failed"] or ["nothing"])]
     return "\n".join(lines) + "\n"
 
@@ -198,27 +228,6 @@ def played_in_words(report: dict[str, Any]) -> str:
         f"{words} With an engine that takes no time a frame is delivered {ages['p50']} ms (p50) and {ages['p95']} ms "
         "(p95) after it was decoded; *added* is by how much that grows, *draws* what the engine takes of it."
     )
-
-
-def targets(report: dict[str, Any]) -> list[str]:
-    """One line for each target: the figure, and whether it is met."""
-    lines = []
-    for what, (name, batch, figure, bound) in TARGETS.items():
-        found = [
-            row[figure]
-            for row in report["rows"]
-            if row["engine"] == name
-            and row["batch"] == batch
-            and figure in row
-            and report["models"][row["model"]]["preset"] == "paper"
-        ]
-        if not found:
-            lines.append(f"{what}: not measured")
-            continue
-        value = min(found) if figure.startswith("ms") else max(found)
-        met = value <= bound if figure.startswith("ms") else value >= bound
-        lines.append(f"{what}: {value:g}, target {bound:g}: {'met' if met else 'MISSED'}")
-    return lines
 
 
 def paper(folder: Path) -> Path | None:
@@ -248,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the report; default out")
     parser.add_argument("--budget", type=float, default=BUDGET_S, metavar="S", help=f"seconds; default {BUDGET_S:g}")
-    parser.add_argument("--models", nargs="+", default=["lite", "studio", "paper"], metavar="MODEL")
+    parser.add_argument("--models", nargs="+", default=["paper", "studio", "lite"], metavar="MODEL")
     parser.add_argument("--backends", nargs="+", metavar="NAME", help="default: the GPU's that can be used")
     parser.add_argument("--recording", type=Path, help="of python -m benchmarks.record; default: a portrait, moved")
     args = parser.parse_args(argv)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUCKETS = (1, 2, 4, 8, 16)
 """Sizes of batch that are compiled; others are filled up, and larger ones run in parts."""
+_GRAPHED = ("inductor", "graph")
 
 
 class CompiledSession:
@@ -28,7 +29,8 @@ class CompiledSession:
         """
         Args:
             generator: in eval mode, fp32; changed in place.
-            how: ``inductor``, ``torch_tensorrt``, or ``eager``, which compiles nothing.
+            how: ``inductor``, ``torch_tensorrt``, or ``eager`` or ``graph``, which compile nothing; on a GPU
+                ``inductor`` and ``graph`` are run as one CUDA graph.
             precision: of the networks; what is around them stays fp32.
             device: as torch names it.
             device_name: in words.
@@ -46,7 +48,10 @@ class CompiledSession:
         narrow(generator, precision)
         try:
             drawer: Any = PortraitDrawer(generator).eval()
-            self._drawer: Any = drawer.to(self._place, memory_format=torch.channels_last)
+            self._drawer: Any = drawer.to(self._place)
+            for tensor in (*self._drawer.parameters(), *self._drawer.buffers()):
+                if tensor.dim() == 4:  # grouped branches have others
+                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
         except self._failures as error:
             raise EngineLostError(_reason(error)) from None
         self._lanes: dict[int, _Lane] = {}
@@ -88,7 +93,7 @@ class CompiledSession:
 
 
 class _Lane:
-    """One size of batch: the compiled drawer, on a GPU with pinned staging, a stream and (inductor) a CUDA graph.
+    """One size of batch: the compiled drawer, on a GPU with pinned staging, a stream and (``_GRAPHED``) a CUDA graph.
 
     The graph is captured here and not by inductor, whose own graphs can be run by one thread of a process alone.
     """
@@ -112,7 +117,7 @@ class _Lane:
                 self._output = self._draw(*self._inputs)
             self._drawn = torch.empty(self._output.shape, dtype=torch.uint8, pin_memory=True)
         self._stream.synchronize()
-        if how == "inductor":
+        if how in _GRAPHED:
             graph = torch.cuda.CUDAGraph()
             with (
                 torch.inference_mode(),
@@ -202,7 +207,7 @@ def narrow(generator: nn.Module, precision: str) -> None:
 def _compile(drawer: Any, how: str, example: list[Any]) -> Any:
     import torch
 
-    if how == "eager":
+    if how in ("eager", "graph"):
         return drawer
     if how == "torch_tensorrt":
         library = importlib.import_module("torch_tensorrt")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import engine as timing
-from benchmarks import gpu_check, half
+from benchmarks import gpu_check, gpu_targets, half
 from benchmarks.engine import main, table
 from engines import EngineLostError
 from engines.samples import synthetic
@@ -43,6 +43,7 @@ def report(**changes: object) -> dict:
         "peaks_tmac": {"fp16": 350.0},
         "rows": [row | changes],
         "passed_over": {"lite, inductor": "no GPU"},
+        "branches": [],
     }
 
 
@@ -62,7 +63,7 @@ class Engine:
 
 def test_a_row_tells_time_rate_and_the_share_of_the_best() -> None:
     arrays = [synthetic("drawing", 2)[name] for name in ("photo", "boxes", "matte")]
-    times = timing._timed(Engine(), arrays, 0.05)
+    times = timing.timed(lambda: Engine().draw(*arrays), 0.05)
     assert len(times) >= timing.LEAST_RUNS
     assert min(times) >= 8
     row = timing._row(Engine(), 2, 20.0, [8.0, 8.0, 10.0], [4.0, 4.0, 4.0], {"fp16": 8.0})
@@ -131,9 +132,21 @@ def test_the_table_and_the_picture_show_every_engine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ms", "verdict"), [(0.9, "met"), (1.1, "MISSED")])
 def test_targets_are_said_to_be_met_or_missed(ms: float, verdict: str) -> None:
-    lines = gpu_check.targets(report(ms_p50=ms))
+    lines = gpu_targets.lines(report(ms_p50=ms))
     assert lines[0] == f"paper, TensorRT fp16, batch 1: {ms:g}, target 1: {verdict}"
-    assert lines[1:] == ["paper, compiled fp16, batch 1: not measured", "paper, faces a second, batch 16: not measured"]
+    assert lines[1:] == [
+        "paper, compiled fp16, batch 1: not measured",
+        "paper, faces a second, batch 16: not measured",
+        "paper, fp16, batch 1, times as fast as eager torch: not measured",
+    ]
+
+
+@pytest.mark.parametrize(("eager", "told"), [(5.4, "6.0, target 5: met"), (3.6, "4.0, target 5: MISSED")])
+def test_how_much_faster_than_eager_torch_is_said(eager: float, told: str) -> None:
+    row = {"model": "paper", "engine": "eager fp16", "branches": "single", "batch": 1, "ms_p50": eager}
+    others = [row | {"branches": "grouped", "ms_p50": 0.1}, row | {"engine": "graph fp16"}, row | {"batch": 16}]
+    lines = gpu_targets.lines(report() | {"branches": [*others, row]})
+    assert lines[-1] == f"paper, fp16, batch 1, times as fast as eager torch: {told}"
 
 
 def test_memory_that_goes_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,12 +165,19 @@ def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypa
     monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.2)
     monkeypatch.setattr(gpu_check, "DRAWS", 3)
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
     monkeypatch.setattr(timing, "BATCHES", (1,))
     monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
     command = ["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)]
     assert gpu_check.main(command) == 0
     (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
-    for words in ("reference onnxruntime fp32", "| lite, onnxruntime | 3 |", "6 frames in 0.2 s", "- nothing"):
+    for words in (
+        "reference onnxruntime fp32",
+        "| lite, onnxruntime | 3 |",
+        "| lite | eager fp32 | grouped | 1 |",
+        "6 frames in 0.2 s",
+        "- nothing",
+    ):
         assert words in text
 
 
@@ -169,6 +189,7 @@ def test_an_engine_that_breaks_in_the_middle_is_named_and_the_rest_is_written(
 
     monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.1)
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check, "BRANCHED", (((), ()), ((), ())))
     monkeypatch.setattr(gpu_check.pipeline, "added", breaks)
     monkeypatch.setattr(timing, "BATCHES", (1,))
     monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)

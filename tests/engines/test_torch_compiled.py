@@ -17,6 +17,7 @@ from engines.torch_session import CompiledSession, narrow
 torch = pytest.importorskip("torch")
 
 from apdgan.drawer import PortraitDrawer  # noqa: E402
+from apdgan.grouped import with_branches  # noqa: E402
 
 
 def plain(generator, inputs: Inputs) -> np.ndarray:
@@ -41,6 +42,16 @@ def test_batches_that_are_filled_up_draw_their_pictures_alone(five: Inputs) -> N
     assert opened.gpu_ms(3) is None
     opened.close()
     opened.close()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("preset", "branches"), [("lite", "grouped"), ("paper", "grouped"), ("lite", "streams")])
+def test_branches_side_by_side_draw_as_one_by_one(five: Inputs, preset: str, branches: str, precision: str) -> None:
+    generator = make_generator(preset, "batch", 4)
+    wanted = session(generator, precision=precision).run(part(five, 0, 2))
+    opened = session(with_branches(copy.deepcopy(generator), branches), how="graph", precision=precision)
+    found = difference(opened.run(part(five, 0, 2)), wanted)
+    assert found.mean < (0.05 if precision == "fp32" else 1.0)
 
 
 def test_bf16_networks_draw_nearly_the_same_and_the_rest_stays_fp32(five: Inputs) -> None:

@@ -1,0 +1,182 @@
+"""How the generator's branches are best run: one by one, grouped or each on a stream, as it stands or compiled.
+
+    python -m benchmarks.branches [PRESET ...] [--how eager graph inductor] [--batches 1 16] [--out FOLDER]
+
+The same generator, of random weights, which take as long as trained ones, draws the same pictures in every way:
+``eager`` is torch as it stands, ``graph`` the same in one CUDA graph, ``inductor`` compiled and in a CUDA graph. Told
+are the wall clock, from arrays to arrays, the GPU's own clock, how often as fast that is as one by one and eager, and
+by how many grey levels the drawing differs from that. On a machine without a GPU the CPU draws, in fp32; there a
+stream is none, and no graph is captured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import engine as timing
+from benchmarks import machine
+from engines.errors import EngineError, EngineLostError, UserError
+from engines.gpu import find_gpu
+from engines.samples import synthetic
+
+PRESETS = ("paper", "studio", "lite")
+HOW = ("eager", "graph", "inductor")
+COLUMNS = ("model", "engine", "branches", "batch", "ms_p50", "ms_p95", "gpu_ms_p50", "as_fast", "grey", "first_ms")
+
+
+def measure(
+    preset: str, hows: Sequence[str], batches: Sequence[int], *, seconds: float, left: Callable[[], float] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of one preset, for each way and size of batch; one that fails has its ``problem``, one for which no time is
+    left is not there. They hold what was drawn until :func:`compare` has seen all of them.
+
+    Args:
+        preset: a name of :func:`apdgan.config.preset`.
+        hows: of :data:`HOW`.
+        batches: sizes.
+        seconds: of timed draws for each row, as :func:`benchmarks.engine.timed` takes them.
+        left: seconds until nothing new is begun; None: for ever.
+    Raises:
+        EngineError: torch is not installed.
+    """
+    from engines.backends import pytorch
+
+    if (why := pytorch.probe()) is not None:
+        raise EngineError(f"engine torch: {why}")
+    from apdgan.grouped import BRANCHES
+
+    rows: list[dict[str, Any]] = []
+    for how in hows:
+        # torch.compile knows no streams.
+        for branches in [one for one in BRANCHES if (how, one) != ("inductor", "streams")]:
+            for batch in batches:
+                if left is not None and left() == 0:
+                    return rows
+                row = {"model": preset, "branches": branches, "batch": batch}
+                try:
+                    rows.append(row | _measured(preset, how, branches, batch, seconds))
+                except (EngineLostError, RuntimeError) as error:
+                    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+                    rows.append(row | {"engine": how, "problem": line})
+    return rows
+
+
+def _measured(preset: str, how: str, branches: str, batch: int, seconds: float) -> dict[str, Any]:
+    """Figures and, as ``drawn``, what is drawn: (batch, 512, 512) uint8."""
+    session = _open(preset, how, branches)
+    inputs = synthetic("drawing", batch, seed=7)
+    try:
+        start = time.perf_counter()
+        drawn = session.run(inputs).copy()
+        first = (time.perf_counter() - start) * 1e3
+        for _ in range(timing.WARM_UP):
+            session.run(inputs)
+        times = timing.timed(lambda: session.run(inputs), seconds)
+        gpu = [ms for ms in (session.gpu_ms(batch) for _ in times) if ms is not None]
+    finally:
+        session.close()
+    return {
+        "engine": session.name,
+        "runs": len(times),
+        "first_ms": round(first, 1),
+        "ms_p50": round(float(np.percentile(times, 50)), 3),
+        "ms_p95": round(float(np.percentile(times, 95)), 3),
+        "gpu_ms_p50": round(float(np.median(gpu)), 3) if gpu else None,
+        "drawn": drawn,
+    }
+
+
+def _open(preset: str, how: str, branches: str) -> Any:
+    """A :class:`engines.torch_session.CompiledSession`; every time with the same weights."""
+    import torch
+
+    from apdgan import config
+    from apdgan.generator import HierarchicalGenerator
+    from apdgan.grouped import with_branches
+    from engines.torch_session import CompiledSession
+
+    torch.manual_seed(0)
+    generator = with_branches(HierarchicalGenerator(config.preset(preset)).eval(), branches)  # type: ignore[arg-type]
+    try:
+        gpu = find_gpu().name if torch.cuda.is_available() else None
+    except EngineError:
+        gpu = None
+    return CompiledSession(
+        generator=generator,
+        how=how,
+        precision="fp16" if gpu else "fp32",
+        device="cuda" if gpu else "cpu",
+        device_name=gpu or "CPU",
+    )
+
+
+def compare(rows: list[dict[str, Any]]) -> None:
+    """Every row against that of the same model and batch which is eager and one by one; takes ``drawn`` away."""
+    plain = {
+        (row["model"], row["batch"]): row
+        for row in rows
+        if row["branches"] == "single" and row["engine"].startswith("eager") and "problem" not in row
+    }
+    for row in rows:
+        base = plain.get((row["model"], row["batch"]))
+        if base is not None and "problem" not in row:
+            off = np.abs(row["drawn"].astype(np.int16) - base["drawn"])
+            row |= {"as_fast": round(base["ms_p50"] / row["ms_p50"], 2), "grey": round(float(off.mean()), 4)}
+    for row in rows:
+        row.pop("drawn", None)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown."""
+    heads = ("model", "engine", "branches", "batch", "ms p50", "p95", "GPU ms", "as fast", "off by", "first ms")
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in rows:
+        if "problem" in row:
+            cells = [*(row[key] for key in COLUMNS[:4]), row["problem"], *("" for _ in COLUMNS[5:])]
+        else:
+            cells = [row.get(key) for key in COLUMNS]
+        lines.append("| " + " | ".join("-" if cell is None else str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: measured; 2: one line says what is wrong."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.branches", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("presets", nargs="*", default=["paper"], metavar="PRESET", help=f"of {', '.join(PRESETS)}")
+    parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
+    parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], metavar="N", help="default 1 16")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of timed draws for each row; default 2")
+    parser.add_argument("--out", type=Path, help="write a dated .md and .json into this folder")
+    args = parser.parse_args(given)
+    try:
+        if unknown := [name for name in args.presets if name not in PRESETS]:
+            raise UserError(f"expected presets of {', '.join(PRESETS)}, got {', '.join(unknown)}")
+        if min(args.batches) < 1 or not args.seconds > 0:
+            raise UserError("expected --batches of 1 or more and --seconds above 0")
+        rows: list[dict[str, Any]] = []
+        for name in args.presets:
+            rows += measure(name, args.how, args.batches, seconds=args.seconds)
+        compare(rows)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    of, command = machine.describe(), shlex.join(["python", "-m", "benchmarks.branches", *given])
+    report = {"machine": of, "command": command, "rows": rows}
+    text = f"# Branches, {str(of['date'])[:10]}\n\n{of['cpu']}, {of['cores']} cores. `{command}`\n\n{table(rows)}"
+    print(text, end="")
+    if args.out is not None:
+        print(machine.write(args.out, "branches", report, text))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

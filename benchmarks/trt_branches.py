@@ -1,0 +1,82 @@
+"""TensorRT with the generator's branches side by side: grouped in the graph, or on auxiliary streams of the plan."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import engine as timing
+from engines import build
+from engines.backends.trt import VARIANTS
+from engines.building import Building
+from engines.errors import EngineError, ModelError
+
+STREAMS = 6
+"""As many as there are branches beside the global network."""
+
+
+def measure(
+    model: Path,
+    backends: Sequence[str],
+    batches: Sequence[int],
+    *,
+    folder: Path,
+    seconds: float,
+    left: Callable[[], float],
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows as :func:`benchmarks.engine.measure` gives them, of models named ``NAME-grouped`` and ``NAME-streams``; and
+    what was passed over, with the reason.
+
+    Args:
+        model: an export with its checkpoint beside it.
+        backends: names with their precision; those of TensorRT in fp16 are taken.
+        batches: sizes.
+        folder: for what is made on the way.
+        seconds: of timed draws for each size.
+        left: seconds until nothing new is begun.
+    """
+    rows: list[dict[str, Any]] = []
+    passed: dict[str, str] = {}
+    for backend in backends:
+        name, _, precision = backend.partition("-")
+        if name not in VARIANTS or precision not in ("", "fp16"):
+            continue
+        for way, make in (("grouped", _grouped), ("streams", _streams)):
+            what = f"{model.stem}-{way}, {backend}"
+            if left() == 0:
+                passed[what] = "out of time"
+                continue
+            try:
+                made = make(model, name, folder)
+                rows += timing.measure(made, backend, batches, seconds=seconds, peaks={})
+            except (EngineError, ModelError) as error:
+                passed[what] = str(error)
+    return rows, passed
+
+
+def _grouped(model: Path, _backend: str, folder: Path) -> Path:
+    from engines.export import export_drawing
+
+    out = folder / f"{model.stem}-grouped.onnx"
+    if not out.is_file():
+        export_drawing(model.with_suffix(".safetensors"), out, branches="grouped")
+    return out
+
+
+def _streams(model: Path, backend: str, folder: Path) -> Path:
+    out = folder / backend / f"{model.stem}-streams.plan"
+    out.parent.mkdir(exist_ok=True)
+    asked = argparse.Namespace(
+        model=str(model),
+        backend=backend,
+        precision="fp16",
+        compute_capability=None,
+        batch=16,
+        tf32=False,
+        aux_streams=STREAMS,
+        out=out,
+    )
+    build.build_plan(asked, Building(lambda _line: None))
+    return out
