@@ -25,11 +25,12 @@ import numpy as np
 import engines
 from benchmarks import machine
 from engines.catalogue import find
+from engines.choose import describe
 from engines.contract import DrawingEngine
 from engines.cuda import Cuda
 from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.gpu import find_gpu, no_gpu
-from engines.manifest import Manifest, read_manifest
+from engines.manifest import Manifest
 from engines.samples import synthetic
 
 BATCHES = (1, 2, 4, 8, 16)
@@ -191,7 +192,7 @@ def run(models: Sequence[str], backends: Sequence[str], batches: Sequence[int], 
     known: dict[str, Manifest] = {}
     for name in models:
         model = find(name)
-        known[model.stem] = read_manifest(model)
+        known[model.stem] = describe(model)
         for backend in backends:
             try:
                 rows += measure(model, backend, batches, seconds=seconds, peaks=peaks)

@@ -27,10 +27,9 @@ import engines
 from benchmarks import branches, gpu_targets, layers, pipeline, recording, trt_branches
 from benchmarks import engine as timing
 from engines.catalogue import find
-from engines.choose import GPU
-from engines.errors import EngineError, EngineLostError, UserError
+from engines.choose import GPU, describe
+from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.gpu import no_gpu
-from engines.manifest import read_manifest
 from engines.samples import synthetic
 from engines.trial import verify
 
@@ -75,7 +74,7 @@ def check(
             continue
         try:
             found = verify(model, photos, backends=backends)
-        except EngineError as error:
+        except (EngineError, ModelError) as error:
             report["passed_over"][f"{model.stem}, parity"] = str(error)
             continue
         report["parity"][model.stem] = found.table()
@@ -108,7 +107,7 @@ def check(
                     live(report, key, opened, played, clock)
             except EngineLostError as error:
                 report["failed"].append(f"{key}: {error}")
-            except EngineError as error:
+            except (EngineError, ModelError) as error:
                 report["passed_over"][f"{key}, live"] = str(error)
         if clock.left > 0:
             profile(report, f"{model.stem}, torch as it stands", lambda model=model: layers.eager(model))  # type: ignore[misc]
@@ -122,7 +121,7 @@ def branched(
     report: dict[str, Any], models: Sequence[Path], hows: Sequence[str], batches: Sequence[int], clock: Clock
 ) -> None:
     """The branches of the models' presets, noted in the report; or why they are not measured."""
-    for preset in dict.fromkeys(read_manifest(model).preset for model in models):
+    for preset in dict.fromkeys(describe(model).preset for model in models):
         if preset not in branches.PRESETS:
             continue
         try:
@@ -134,13 +133,13 @@ def branched(
 
 def planned(report: dict[str, Any], models: Sequence[Path], backends: Sequence[str], clock: Clock) -> None:
     """TensorRT with the branches side by side, of models whose checkpoints are there; noted in the report."""
-    for model in [one for one in models if one.with_suffix(".safetensors").is_file()]:
+    for model in [one for one in models if one.suffix == ".onnx" and one.with_suffix(".safetensors").is_file()]:
         with tempfile.TemporaryDirectory() as folder:
             rows, passed = trt_branches.measure(
                 model, backends, (1, 16), folder=Path(folder), seconds=0.5, left=lambda: clock.left
             )
         report["rows"] += rows
-        known = read_manifest(model)
+        known = describe(model)
         report["models"] |= {row["model"]: {"preset": known.preset, "gmac": known.gmac} for row in rows}
         report["passed_over"] |= passed
 
@@ -231,21 +230,30 @@ def played_in_words(report: dict[str, Any]) -> str:
 
 
 def paper(folder: Path) -> Path | None:
-    """The paper's networks at full width with random weights, which take as long as trained ones. None: not here."""
+    """The paper's networks at full width with random weights, which take as long as trained ones.
+
+    Exported, with the checkpoint beside it; the checkpoint alone where exporting lacks a package: compiled torch draws
+    from that. None: torch is not here.
+    """
     try:
         import torch
 
         from apdgan.checkpoint import save
         from apdgan.config import preset
         from apdgan.generator import HierarchicalGenerator
-        from engines.export import export_drawing
-
-        torch.manual_seed(0)
-        save(folder / "paper.safetensors", HierarchicalGenerator(preset("paper")).eval())
-        return export_drawing(folder / "paper.safetensors", folder / "paper.onnx").path
-    except (ImportError, UserError) as error:
+    except ImportError as error:
         say(f"paper: passed over: {error}")
         return None
+    checkpoint = folder / "paper.safetensors"
+    torch.manual_seed(0)
+    save(checkpoint, HierarchicalGenerator(preset("paper")).eval())
+    try:
+        from engines.export import export_drawing
+
+        return export_drawing(checkpoint, folder / "paper.onnx").path
+    except (ImportError, UserError) as error:
+        say(f"paper: drawn from its checkpoint alone, by torch: {error}")
+        return checkpoint
 
 
 def say(line: str) -> None:

@@ -81,6 +81,16 @@ def load(
     return cast(Engine, _open(model, backend, kind="drawing", threads=threads, log=log, building=building))
 
 
+def describe(path: Path) -> Manifest:
+    """What a model says of itself: an export, or a checkpoint, which needs torch.
+
+    Raises:
+        EngineError: torch is not installed.
+        ModelError: the model is missing, corrupt or of another kind.
+    """
+    return read_manifest(path) if path.suffix == ".onnx" else cast(Manifest, _module("torch").describe(path))
+
+
 def auto_order(kind: Kind = "drawing") -> tuple[tuple[str, ...], str]:
     """(the backends that ``auto`` tries, in order; why the GPU's are not among them where that needs saying).
 

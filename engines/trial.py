@@ -1,6 +1,7 @@
 """Every runtime draws the same photos, beside a reference: how far off, and how fast.
 
-The reference is eager torch where the weights are given that a model was exported from, else ONNX Runtime in fp32.
+The reference is eager torch for a checkpoint, and where the weights are given that a model was exported from, else
+ONNX Runtime in fp32.
 fp32 engines must stay within 1 grey level of it; bf16 draws the same when on every photo the mean difference is at most
 0.5 grey level and the ink IoU at least 0.985; fp16, which GPUs draw in, 1 grey level and 0.995.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.choose import engine_names, load, load_matte, load_reference
+from engines.choose import describe, engine_names, load, load_matte, load_reference
 from engines.compare import (
     FASTER,
     FP32_MAX,
@@ -29,7 +30,7 @@ from engines.compare import (
 )
 from engines.contract import Engine, MatteEngine
 from engines.errors import EngineError, ModelError
-from engines.manifest import Manifest, read_manifest
+from engines.manifest import Manifest
 
 Inputs = dict[str, NDArray[np.generic]]
 
@@ -108,16 +109,16 @@ def verify(
     """Run every engine over the photos and compare with the reference.
 
     Args:
-        model: an exported ``.onnx`` file.
+        model: an exported ``.onnx`` file, or a checkpoint.
         photos: inputs of the graph, a batch of one each; at least one.
         backends: names as :func:`engines.load` takes them.
-        checkpoint: weights for the eager reference; None: ONNX Runtime fp32 is the reference.
+        checkpoint: weights for the eager reference of an export; None: ONNX Runtime fp32 is its reference.
         threads: CPU threads of every engine.
     Raises:
         ModelError: the model or checkpoint cannot be used, or they hold different weights.
         EngineError: the reference cannot be had here.
     """
-    manifest = read_manifest(model)
+    manifest = describe(model)
     reference = _reference(model, manifest, checkpoint, threads)
     opened = [reference]
     passed_over: dict[str, str] = {}
@@ -190,7 +191,7 @@ def _same(engine: str, differences: list[Difference]) -> bool:
 
 def _reference(model: Path, manifest: Manifest, checkpoint: Path | None, threads: int | None) -> Engine | MatteEngine:
     if checkpoint is None:
-        return _load(model, "onnxruntime", manifest, threads)
+        return _load(model, "onnxruntime" if model.suffix == ".onnx" else "torch", manifest, threads)
     if manifest.kind != "drawing":
         raise ModelError(f"{checkpoint}: --checkpoint is for drawing models; leave it out for {model.name}")
     return load_reference(checkpoint, model, threads=threads)

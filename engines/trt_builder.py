@@ -109,7 +109,7 @@ def parse(library: Any, model: bytes, log: Log) -> tuple[Any, Any]:
         EngineError: the library finds no GPU and needs one.
         ModelError: an operator is not supported; names it.
     """
-    # From version 11 on, every network is strongly typed and the flag is gone.
+    # From version 11 on, every network is strongly typed, with the flag or without.
     typed = getattr(library.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
     network = log.builder.create_network(0 if typed is None else 1 << int(typed))
     parser = library.OnnxParser(network, listen(library)[0])

@@ -13,16 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engines.catalogue import find
+from engines.choose import describe
 from engines.command import leave
 from engines.errors import UserError
-from engines.manifest import read_manifest, write_manifest
+from engines.manifest import write_manifest
+from engines.plans import SUFFIX
 from engines.samples import read_photos, synthetic
 from engines.trial import DEFAULT, Report, verify
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engines.verify", description=__doc__.splitlines()[0])
-    parser.add_argument("model", help="an exported .onnx file, or the name of one in models/")
+    parser.add_argument("model", help="an exported .onnx file, the name of one in models/, or a checkpoint")
     parser.add_argument("--backends", nargs="+", metavar="NAME", help=f"default: {' '.join(DEFAULT)}")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="aligned portraits; default: synthetic pictures")
     parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="compare with eager torch on these weights")
@@ -35,10 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0: all within bounds; 1: an engine is outside them; 2: one line says what is wrong."""
     args = _parser().parse_args(argv)
     try:
+        if Path(args.model).suffix == SUFFIX:
+            raise UserError(
+                f"{args.model}: a plan has nothing to be held against; give the model that it was built from, and "
+                "--backends tensorrt_rtx-fp16 or what it was built for"
+            )
+        if args.record and Path(args.model).suffix not in ("", ".onnx"):
+            raise UserError(f"--record: expected an export (.onnx) to write into, got {args.model}")
         if args.record and args.photos is None:
             raise UserError("--record: expected --photos DIR as well; synthetic pictures say too little about drawings")
         model = find(args.model)
-        manifest = read_manifest(model)
+        manifest = describe(model)
         photos = [inputs for _, inputs in read_photos(args.photos)] if args.photos else None
         report = verify(
             model,

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from apdgan import config
 from benchmarks import engine as timing
 from benchmarks import gpu_check, gpu_targets, half
 from benchmarks.engine import main, table
-from engines import EngineLostError
+from engines import EngineLostError, ModelError
 from engines.samples import synthetic
 
 MACHINE = {"date": "2026-01-01T00:00+00:00", "cpu": "a CPU", "cores": 2, "load": 0.0, "system": "", "python": ""}
@@ -197,6 +198,33 @@ def test_an_engine_that_breaks_in_the_middle_is_named_and_the_rest_is_written(
     (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
     assert "- lite, onnxruntime: a kernel failed on the GPU" in text
     assert "![time over batch](gpu-check-" in text
+
+
+def test_without_an_exporter_the_paper_is_drawn_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacks(*_what: object, **_more: object) -> None:
+        raise ModelError("exporting needs onnxscript; pip install onnxscript")
+
+    narrow = config.preset("paper", width=4)
+    monkeypatch.setattr(config, "preset", lambda _name: narrow)
+    monkeypatch.setattr("engines.export.export_drawing", lacks)
+    monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.1)
+    monkeypatch.setattr(gpu_check, "DRAWS", 2)
+    monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
+    monkeypatch.setattr(timing, "BATCHES", (1,))
+    monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
+    assert gpu_check.main(["--models", "paper", "--backends", "torch", "--out", str(tmp_path)]) == 0
+    assert "paper: drawn from its checkpoint alone, by torch: exporting needs onnxscript" in capsys.readouterr().err
+    (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
+    for words in (
+        "reference torch fp32",
+        "| paper | torch fp32 | 1 |",
+        "| paper, torch | 2 |",
+        "| paper | eager fp32 |",
+    ):
+        assert words in text
 
 
 def test_half_is_compared_photo_by_photo() -> None:

@@ -107,6 +107,8 @@ def test_what_cannot_be_tried_here_is_said(
         (["MODEL", "--photos", "no-such-folder"], "expected a folder"),
         (["MODEL", "--record"], "expected --photos"),
         (["MODEL", "--threads", "0"], "expected 1 or more"),
+        (["lite.plan"], "a plan has nothing to be held against; give the model"),
+        (["net.safetensors", "--record", "--photos", "photos"], "expected an export (.onnx) to write into"),
         (["MODEL", "--checkpoint", "no-such.safetensors"], "no such file"),
     ],
 )
@@ -154,3 +156,16 @@ def test_the_reference_must_hold_the_models_weights(tiny: Path, tmp_path: Path) 
     save(tmp_path / "other.safetensors", HierarchicalGenerator(preset("lite", width=4)))
     with pytest.raises(ModelError, match=r"expected the weights that tiny\.onnx was exported from"):
         verify(tiny, [synthetic("drawing", batch=1)], checkpoint=tmp_path / "other.safetensors")
+
+
+def test_a_checkpoint_is_its_own_reference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="checkpoints need torch, a package for developers")
+    from apdgan.checkpoint import save
+    from apdgan.config import preset
+    from apdgan.generator import HierarchicalGenerator
+
+    save(tmp_path / "net.safetensors", HierarchicalGenerator(preset("lite", width=4)).eval())
+    assert main([str(tmp_path / "net.safetensors"), "--backends", "torch", "openvino"]) == 0
+    out = capsys.readouterr().out
+    assert "reference torch fp32" in out
+    assert "openvino             passed over: engine openvino: cannot run .safetensors" in out

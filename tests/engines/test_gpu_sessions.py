@@ -10,6 +10,7 @@ from tiny_models import MANIFEST, Inputs, part
 from engines import EngineError, EngineLostError
 from engines.contract import DrawingEngine, warm_up
 from engines.cuda import Cuda
+from engines.gpu import no_gpu
 from engines.samples import synthetic
 from engines.trt_session import TrtSession
 
@@ -193,3 +194,53 @@ def test_a_plan_that_does_not_run_is_told_as_lost_and_leaves_no_capture_open() -
     done: list[int] = []
     runtime.enqueue(lambda: done.append(1))
     assert done == [1], "the stream is not left in capture"
+
+
+class Both:
+    """A runtime of ordinary memory whose every call is made to the real library too, which without a driver answers
+    that there is none, once it has taken the arguments."""
+
+    def __init__(self) -> None:
+        self.real = pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-bindings (extra gpu-rtx)")
+        self.fake = FakeRuntime()
+        self.made: set[str] = set()
+        self.cudaMemcpyKind = self.real.cudaMemcpyKind
+        self.cudaStreamCaptureMode = self.real.cudaStreamCaptureMode
+
+    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+        real, fake = getattr(self.real, name), getattr(self.fake, name)
+
+        def call(*given: object) -> object:
+            self.made.add(name)
+            answer = real(*(None if isinstance(one, list) else one for one in given))  # a graph of the fake is a list
+            assert int(answer[0]) == Code.cudaErrorInsufficientDriver, name
+            told = fake(*given)
+            assert len(answer) == len(told), name
+            return told
+
+        return call
+
+
+def test_the_real_cuda_runtime_takes_every_call_as_it_is_made(eleven: Inputs) -> None:
+    """Names, numbers and types of arguments, and how many values come back."""
+    if no_gpu() is None:
+        pytest.skip("a driver is here: the real calls would do something")
+    runtime = Both()
+    opened = TrtSession(
+        library=FakeTensorRt(runtime.fake),
+        cuda=Cuda(runtime),
+        blob=b"a plan",
+        kind="drawing",
+        name="tensorrt fp16",
+        device="a GPU",
+        most=4,
+    )
+    assert np.array_equal(opened.run(part(eleven, 0, 3)), expected(eleven)[:3])
+    opened.gpu_ms(3)
+    opened._cuda.memory()
+    opened.close()
+    assert {name for name in dir(FakeRuntime) if name.startswith("cuda")} - {
+        "cudaGetLastError",
+        "cudaMemcpyKind",
+        "cudaStreamCaptureMode",
+    } == runtime.made
