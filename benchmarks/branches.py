@@ -147,16 +147,20 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0: measured; 2: one line says what is wrong."""
-    given = sys.argv[1:] if argv is None else list(argv)
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.branches", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("presets", nargs="*", default=["paper"], metavar="PRESET", help=f"of {', '.join(PRESETS)}")
     parser.add_argument("--how", nargs="+", choices=HOW, default=list(HOW))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 16], metavar="N", help="default 1 16")
     parser.add_argument("--seconds", type=float, default=2.0, help="of timed draws for each row; default 2")
     parser.add_argument("--out", type=Path, help="write a dated .md and .json into this folder")
-    args = parser.parse_args(given)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0: measured; 2: one line says what is wrong."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    args = _parser().parse_args(given)
     try:
         if unknown := [name for name in args.presets if name not in PRESETS]:
             raise UserError(f"expected presets of {', '.join(PRESETS)}, got {', '.join(unknown)}")
