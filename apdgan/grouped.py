@@ -34,6 +34,7 @@ Branches = Literal["single", "grouped", "streams"]
 BRANCHES: tuple[Branches, ...] = get_args(Branches)
 """``single``: one by one. ``grouped``: as above. ``streams``: one by one, each on a CUDA stream of its own."""
 
+_STREAMS: dict[torch.device, list[torch.cuda.Stream]] = {}
 Size = tuple[int, int]
 """Height, width."""
 CANVAS: Size = (max(region.height for region in PARTS), max(region.width for region in PARTS))
@@ -104,6 +105,8 @@ class StreamedGenerator(HierarchicalGenerator):
 def on_streams(jobs: Sequence[Callable[[], Tensor]], like: Tensor) -> list[Tensor]:
     """What the jobs give, each run on a stream of its own that starts and ends with the current one.
 
+    The streams are kept: each has memory of its own, which would else be asked for in every call.
+
     Args:
         jobs: give one tensor each.
         like: on the device of the jobs; without CUDA they run one after the other.
@@ -111,9 +114,11 @@ def on_streams(jobs: Sequence[Callable[[], Tensor]], like: Tensor) -> list[Tenso
     if like.device.type != "cuda":
         return [job() for job in jobs]
     main = torch.cuda.current_stream(like.device)
+    streams = _STREAMS.setdefault(like.device, [])
+    while len(streams) < len(jobs):
+        streams.append(torch.cuda.Stream(like.device))  # type: ignore[no-untyped-call]
     results = []
-    for job in jobs:
-        stream: torch.cuda.Stream = torch.cuda.Stream(like.device)  # type: ignore[no-untyped-call]
+    for stream, job in zip(streams, jobs, strict=False):
         stream.wait_stream(main)
         with torch.cuda.stream(stream):
             results.append((stream, job()))
@@ -250,12 +255,14 @@ class _GroupedInstanceNorm(nn.Module):
         if self.masks is None:
             return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         parted = _parted(x, self.n)
+        if parted.dtype in (torch.float16, torch.bfloat16):
+            parted = parted.float()  # the sum of a map's squares is more than half precision holds
         mask = self.masks.like(parted)
         pixels = mask.sum((3, 4), keepdim=True)
         mean = (parted * mask).sum((3, 4), keepdim=True) / pixels
         off = (parted - mean) * mask
         variance = (off * off).sum((3, 4), keepdim=True) / pixels
-        y = (off / torch.sqrt(variance + self.eps)).flatten(1, 2)
+        y = (off / torch.sqrt(variance + self.eps)).flatten(1, 2).to(x.dtype)
         scaled: Tensor = y * self.weight[:, None, None] + self.bias[:, None, None]
         return scaled
 

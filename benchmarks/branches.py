@@ -29,6 +29,8 @@ from engines.samples import synthetic
 
 PRESETS = ("paper", "studio", "lite")
 HOW = ("eager", "graph", "inductor")
+MOST = 16
+"""Portraits in one run."""
 COLUMNS = ("model", "engine", "branches", "batch", "ms_p50", "ms_p95", "gpu_ms_p50", "as_fast", "grey", "first_ms")
 
 
@@ -164,8 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if unknown := [name for name in args.presets if name not in PRESETS]:
             raise UserError(f"expected presets of {', '.join(PRESETS)}, got {', '.join(unknown)}")
-        if min(args.batches) < 1 or not args.seconds > 0:
-            raise UserError("expected --batches of 1 or more and --seconds above 0")
+        if min(args.batches) < 1 or max(args.batches) > MOST or not args.seconds > 0:
+            raise UserError(f"expected --batches of 1 to {MOST} and --seconds above 0")
         rows: list[dict[str, Any]] = []
         for name in args.presets:
             rows += measure(name, args.how, args.batches, seconds=args.seconds)

@@ -78,7 +78,8 @@ def check(
             report["passed_over"][f"{model.stem}, parity"] = str(error)
             continue
         report["parity"][model.stem] = found.table()
-        report["failed"] += [f"{model.stem}: {name} draws otherwise" for name in found.failures(promised=True)]
+        # bf16 is held to its bounds by those alone who promise it, and random weights do not.
+        report["failed"] += [f"{model.stem}: {name} draws otherwise" for name in found.failures(promised=False)]
         report["passed_over"] |= {f"{model.stem}, {name}": why for name, why in found.passed_over.items()}
         say(found.table())
     branched(report, models, *BRANCHED[0], clock)
@@ -121,13 +122,19 @@ def branched(
     report: dict[str, Any], models: Sequence[Path], hows: Sequence[str], batches: Sequence[int], clock: Clock
 ) -> None:
     """The branches of the models' presets, noted in the report; or why they are not measured."""
-    for preset in dict.fromkeys(describe(model).preset for model in models):
-        if preset not in branches.PRESETS:
-            continue
+    presets: list[str] = []
+    for model in models:
+        try:
+            presets.append(describe(model).preset)
+        except (EngineError, ModelError) as error:
+            report["passed_over"][f"{model.stem}, branches"] = str(error)
+    for preset in [one for one in dict.fromkeys(presets) if one in branches.PRESETS]:
         try:
             report["branches"] += branches.measure(preset, hows, batches, seconds=0.5, left=lambda: clock.left)
         except EngineError as error:
             report["passed_over"][f"{preset}, branches"] = str(error)
+        if clock.left == 0:
+            report["passed_over"][f"{preset}, branches, {', '.join(hows)}"] = "out of time, some or all"
         say(f"{preset}, branches, {', '.join(hows)}: done")
 
 
@@ -225,7 +232,7 @@ def played_in_words(report: dict[str, Any]) -> str:
     ages = bare["age_ms"]
     return (
         f"{words} With an engine that takes no time a frame is delivered {ages['p50']} ms (p50) and {ages['p95']} ms "
-        "(p95) after it was decoded; *added* is by how much that grows, *draws* what the engine takes of it."
+        "(p95) after it was decoded; *added* is by how much that grows, *draws* what engine and pen take of it."
     )
 
 

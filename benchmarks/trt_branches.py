@@ -51,8 +51,8 @@ def measure(
             try:
                 made = make(model, name, folder)
                 rows += timing.measure(made, backend, batches, seconds=seconds, peaks={})
-            except (EngineError, ModelError) as error:
-                passed[what] = str(error)
+            except (EngineError, ModelError, RuntimeError, OSError) as error:  # what stands in the report is not lost
+                passed[what] = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return rows, passed
 
 

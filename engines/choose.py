@@ -88,7 +88,11 @@ def describe(path: Path) -> Manifest:
         EngineError: torch is not installed.
         ModelError: the model is missing, corrupt or of another kind.
     """
-    return read_manifest(path) if path.suffix == ".onnx" else cast(Manifest, _module("torch").describe(path))
+    if path.suffix == ".onnx":
+        return read_manifest(path)
+    if not _module("torch").reads(path):
+        raise ModelError(f"model {path}: expected an export (.onnx) or a checkpoint (.safetensors), got {path.name}")
+    return cast(Manifest, _module("torch").describe(path))
 
 
 def auto_order(kind: Kind = "drawing") -> tuple[tuple[str, ...], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 BUCKETS = (1, 2, 4, 8, 16)
 """Sizes of batch that are compiled; others are filled up, and larger ones run in parts."""
 _GRAPHED = ("inductor", "graph")
+GRAPHS = 256
+"""Graphs of one network that a process compiles; beyond torch's own limit, 8, it would run the rest uncompiled."""
 
 
 class CompiledSession:
@@ -44,6 +47,8 @@ class CompiledSession:
         self.name, self.device = f"{how} {precision}", device_name
         self._how = how
         self._place = torch.device(device)
+        if precision == "fp32":
+            torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
         self._failures = (RuntimeError, MemoryError)
         narrow(generator, precision)
         try:
@@ -82,8 +87,13 @@ class CompiledSession:
         return by_kernel(lane.again, draws, cuda=cuda)
 
     def close(self) -> None:
+        """Everything back, to the GPU too."""
+        import torch
+
         self._drawer = None
         self._lanes.clear()
+        if self._place.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _lane(self, arrays: list[NDArray[np.generic]]) -> NDArray[np.uint8]:
         batch = len(arrays[0])
@@ -185,23 +195,31 @@ def narrow(generator: nn.Module, precision: str) -> None:
         precision: fp32, fp16 or bf16.
     """
     import torch
-    from torch import Tensor, nn
 
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     if dtype == torch.float32:
         return
+    kind = _narrow_kind()
+    for name, net in list(generator.named_children()):
+        setattr(generator, name, kind(net, dtype))
+
+
+@functools.cache
+def _narrow_kind() -> Any:
+    """The module that computes in another type than its input's and output's; one class, else each compiles anew."""
+    import torch
+    from torch import Tensor, nn
 
     class Narrow(nn.Module):
-        def __init__(self, net: nn.Module) -> None:
+        def __init__(self, net: nn.Module, dtype: torch.dtype) -> None:
             super().__init__()
-            self.net = net.to(dtype)
+            self.net, self.dtype = net.to(dtype), dtype
 
         def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = self.net(x.to(dtype))
+            y: Tensor = self.net(x.to(self.dtype))
             return y.float()
 
-    for name, net in list(generator.named_children()):
-        setattr(generator, name, Narrow(net))
+    return Narrow
 
 
 def _compile(drawer: Any, how: str, example: list[Any]) -> Any:
@@ -212,7 +230,11 @@ def _compile(drawer: Any, how: str, example: list[Any]) -> Any:
     if how == "torch_tensorrt":
         library = importlib.import_module("torch_tensorrt")
         return library.compile(drawer, ir="dynamo", inputs=example, use_explicit_typing=True, min_block_size=1)
-    return torch.compile(drawer, dynamic=False)
+    from torch._dynamo import config
+
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    setattr(config, name, max(GRAPHS, getattr(config, name)))
+    return torch.compile(drawer, dynamic=False, fullgraph=True)
 
 
 def _filled(array: NDArray[np.generic], count: int) -> NDArray[np.generic]:

@@ -35,6 +35,8 @@ from engines.manifest import Manifest
 Inputs = dict[str, NDArray[np.generic]]
 
 DEFAULT = ("openvino-fp32", "openvino-bf16", "onnxruntime")
+OF_CHECKPOINTS = ("inductor-fp32", "inductor-fp16")
+"""What draws from a checkpoint, beside the reference."""
 TIMED_RUNS = 3
 """Timed draws of a photo in one go, after one that is not timed: as in a live stream, other work comes between."""
 MIN_TIMINGS = 45
@@ -192,6 +194,10 @@ def _same(engine: str, differences: list[Difference]) -> bool:
 def _reference(model: Path, manifest: Manifest, checkpoint: Path | None, threads: int | None) -> Engine | MatteEngine:
     if checkpoint is None:
         return _load(model, "onnxruntime" if model.suffix == ".onnx" else "torch", manifest, threads)
+    if model.suffix != ".onnx":
+        raise ModelError(
+            f"{checkpoint}: --checkpoint is for exports; {model.name} is a checkpoint and its own reference"
+        )
     if manifest.kind != "drawing":
         raise ModelError(f"{checkpoint}: --checkpoint is for drawing models; leave it out for {model.name}")
     return load_reference(checkpoint, model, threads=threads)

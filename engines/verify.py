@@ -19,7 +19,7 @@ from engines.errors import UserError
 from engines.manifest import write_manifest
 from engines.plans import SUFFIX
 from engines.samples import read_photos, synthetic
-from engines.trial import DEFAULT, Report, verify
+from engines.trial import DEFAULT, OF_CHECKPOINTS, Report, verify
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,11 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = verify(
             model,
             photos or [synthetic(manifest.kind, batch=1, seed=seed) for seed in range(4)],
-            backends=args.backends or DEFAULT,
+            backends=args.backends or (DEFAULT if model.suffix == ".onnx" else OF_CHECKPOINTS),
             checkpoint=args.checkpoint,
             threads=args.threads,
         )
         print(report.table())
+        if model.suffix != ".onnx" and len(report.rows) < 2:
+            raise UserError(
+                f"{model}: no engine that draws from a checkpoint could be held against torch here; export it, or try "
+                "on a machine with a GPU"
+            )
         if args.record:
             print(_record(model, report))
     except (UserError, ValueError) as error:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from test_generator import named, run, small
 from torch import Tensor
+from torch.nn import functional as F
 
 from apdgan import alignment
 from apdgan.config import NORMS, preset
 from apdgan.drawer import PortraitDrawer
 from apdgan.generator import HierarchicalGenerator, init_weights
-from apdgan.grouped import BRANCHES, CANVAS, GroupedGenerator, with_branches
+from apdgan.grouped import BRANCHES, CANVAS, GroupedGenerator, _GroupedInstanceNorm, _Masks, with_branches
 from apdgan.layers import SkipBlock
 from apdgan.regions import PARTS
 
@@ -232,3 +233,20 @@ def test_plain_stays_what_it_is_and_other_words_are_refused() -> None:
     with pytest.raises(ValueError, match="call eval"):
         with_branches(HierarchicalGenerator(preset("lite", width=8)).train(), "grouped")
     assert BRANCHES == ("single", "grouped", "streams")
+
+
+@pytest.mark.parametrize("spread", [4.0, 12.0])
+def test_half_precision_holds_the_statistics_of_a_masked_norm(spread: float) -> None:
+    """A sum of some thousand squares is beyond 65504."""
+    torch.manual_seed(1)
+    sizes = [(64, 96), (40, 48)]
+    norms = [torch.nn.InstanceNorm2d(2, affine=True) for _ in sizes]
+    grouped = _GroupedInstanceNorm(norms, _Masks(sizes, (64, 96)))
+    maps = [spread * torch.randn(1, 2, *size) for size in sizes]
+    canvas = torch.cat([F.pad(one, (0, 96 - one.shape[3], 0, 64 - one.shape[2])) for one in maps], 1)
+    with torch.inference_mode():
+        drawn = grouped.half()(canvas.half())
+        assert drawn.dtype == torch.float16
+        for i, (one, norm, (height, width)) in enumerate(zip(maps, norms, sizes, strict=True)):
+            off = drawn[:, 2 * i : 2 * i + 2, :height, :width].float() - norm(one)
+            assert off.abs().max() < 0.01

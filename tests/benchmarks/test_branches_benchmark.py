@@ -14,7 +14,7 @@ from engines import EngineLostError
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    preset = config.preset("lite")
+    preset = config.preset("lite", width=8)
     monkeypatch.setattr(config, "preset", lambda _name: preset)
 
 
@@ -64,11 +64,15 @@ def test_a_way_that_breaks_is_named_and_the_others_are_measured(monkeypatch: pyt
     assert "| lite | eager fp32 | grouped | 1 |" in text
 
 
-def test_compiled_branches_have_no_streams_and_nothing_is_begun_when_the_time_is_up() -> None:
+def test_compiled_branches_have_no_streams_and_nothing_is_begun_when_the_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(branches, "_measured", lambda *_what: {"engine": "inductor fp32"})
+    rows = branches.measure("lite", ("inductor",), (1,), seconds=0.01)
+    assert [row["branches"] for row in rows] == ["single", "grouped"]
     left = iter([5.0, 0.0])
     rows = branches.measure("lite", ("eager",), (1,), seconds=0.01, left=lambda: next(left))
     assert [row["branches"] for row in rows] == ["single"]
-    assert branches.measure("lite", ("inductor",), (1,), seconds=0.01, left=lambda: 0.0) == []
 
 
 def test_the_command_writes_a_table_and_refuses_what_it_does_not_know(
@@ -81,3 +85,5 @@ def test_the_command_writes_a_table_and_refuses_what_it_does_not_know(
     capsys.readouterr()
     assert branches.main(["thick"]) == 2
     assert capsys.readouterr().err == "error: expected presets of paper, studio, lite, got thick\n"
+    assert branches.main(["lite", "--batches", "1", "32"]) == 2
+    assert capsys.readouterr().err == "error: expected --batches of 1 to 16 and --seconds above 0\n"

@@ -12,6 +12,7 @@ from tiny_models import MANIFEST, need_bf16, tiny_graph, write
 
 from engines import trial
 from engines.errors import ModelError, UserError
+from engines.gpu import no_gpu
 from engines.manifest import read_manifest
 from engines.samples import read_photos, synthetic
 from engines.trial import verify
@@ -164,8 +165,15 @@ def test_a_checkpoint_is_its_own_reference(tmp_path: Path, capsys: pytest.Captur
     from apdgan.config import preset
     from apdgan.generator import HierarchicalGenerator
 
-    save(tmp_path / "net.safetensors", HierarchicalGenerator(preset("lite", width=4)).eval())
-    assert main([str(tmp_path / "net.safetensors"), "--backends", "torch", "openvino"]) == 0
-    out = capsys.readouterr().out
-    assert "reference torch fp32" in out
-    assert "openvino             passed over: engine openvino: cannot run .safetensors" in out
+    net = tmp_path / "net.safetensors"
+    save(net, HierarchicalGenerator(preset("lite", width=4)).eval())
+    report = verify(net, [synthetic("drawing", batch=1)], backends=["torch", "openvino"])
+    assert (report.reference, len(report.rows)) == ("torch fp32", 1)
+    assert report.passed_over["openvino"].startswith("engine openvino: cannot run .safetensors")
+    if no_gpu() is not None:
+        assert main([str(net)]) == 2
+        printed = capsys.readouterr()
+        assert "inductor-fp16        passed over" in printed.out
+        assert "could be held against torch here; export it" in printed.err
+    assert main([str(net), "--checkpoint", str(net)]) == 2
+    assert "its own reference" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from narrow_exports import make_generator
 from tiny_models import Inputs, part
 
-from engines import EngineLostError
+from engines import EngineLostError, torch_session
 from engines.compare import difference
 from engines.torch_session import CompiledSession, narrow
 
@@ -107,6 +108,39 @@ def test_what_torch_raises_is_told_as_lost_in_one_line(five: Inputs, error: Exce
     with pytest.raises(EngineLostError, match=words) as caught:
         opened.run(part(five, 0, 1))
     assert "\n" not in str(caught.value)
+
+
+def test_no_graph_is_left_uncompiled_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's own limit is eight of one function; what goes beyond runs as it stands, under the compiled one's name."""
+    compiled: list[object] = []
+
+    class Drawer(torch.nn.Module):
+        def __init__(self, width: int) -> None:
+            super().__init__()
+            self.net = torch.nn.Linear(width, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y: torch.Tensor = self.net(x)
+            return y
+
+    def backend(module, _example):  # type: ignore[no-untyped-def]
+        compiled.append(module)
+        return module.forward
+
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    for width in range(2, 14):
+        torch_session._compile(Drawer(width), "inductor", [])(torch.ones(1, width))
+    assert len(compiled) == 12
+
+
+def test_narrowed_networks_are_of_one_class() -> None:
+    """Of another one, each would be compiled anew, as if it were another network."""
+    kinds = set()
+    for precision in ("bf16", "fp16"):
+        generator = make_generator("lite", "batch", 4)
+        narrow(generator, precision)
+        kinds |= {type(net) for net in generator.children()}
+    assert len(kinds) == 1
 
 
 @pytest.mark.soak

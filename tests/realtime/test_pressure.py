@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -48,12 +50,42 @@ def test_a_grey_area_stays_grey() -> None:
     assert np.array_equal(pressed(ink)[104:156, 104:296], ink[104:156, 104:296])
 
 
-@pytest.mark.parametrize("wide", [4, 6, 40])
+@pytest.mark.parametrize("wide", [3, 4, 6, 40])
 def test_what_is_ink_already_stays_as_it_is(wide: int) -> None:
     ink = paper()
     ink[100:300, 200 : 200 + wide] = 0
     changed = pressed(ink) != ink
     assert not changed[104:296].any()
+
+
+@pytest.mark.parametrize("wide", [1, 2])
+def test_a_black_hairline_becomes_firmer_and_no_wider_than_a_stroke(wide: int) -> None:
+    ink = paper()
+    ink[100:300, 200 : 200 + wide] = 0
+    row = pressed(ink)[200]
+    assert (row < 128).sum() == wide, "grey at its flanks at the most"
+    assert (row < 250).sum() <= wide + 2
+
+
+def test_hatching_stays_hatching() -> None:
+    ink = paper()
+    for offset in range(0, 200, 4):
+        ink[100:300, 200 + offset // 2 * 2] = 0
+    hatched = pressed(ink)[150:250, 210:390]
+    assert (hatched.max(1) > 180).all(), "paper is seen between the strokes"
+    assert hatched.mean() > 0.7 * ink[150:250, 210:390].mean()
+
+
+def test_pressure_grows_and_fades_without_a_step() -> None:
+    """A line that trembles by a grey level must not jump."""
+
+    def profile(darkness: int) -> Ink:
+        ink = paper()
+        ink[:, 200:203] = 255 - darkness
+        return pressed(ink)[256].astype(np.int16)
+
+    rows = [profile(darkness) for darkness in range(256)]
+    assert max(int(np.abs(b - a).max()) for a, b in pairwise(rows)) <= 24
 
 
 def test_what_is_hardly_there_is_not_drawn() -> None:
