@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks import engine as timing
 from benchmarks import machine
-from engines.errors import EngineError, EngineLostError, UserError
+from engines.choose import describe
+from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.gpu import find_gpu
 from engines.samples import synthetic
 
@@ -38,7 +39,7 @@ def measure(
     preset: str, hows: Sequence[str], batches: Sequence[int], *, seconds: float, left: Callable[[], float] | None = None
 ) -> list[dict[str, Any]]:
     """Rows of one preset, for each way and size of batch; one that fails has its ``problem``, one for which no time is
-    left is not there. They hold what was drawn until :func:`compare` has seen all of them.
+    left is not there. They hold what was drawn, for :func:`compare`.
 
     Args:
         preset: a name of :func:`apdgan.config.preset`.
@@ -69,6 +70,36 @@ def measure(
                     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
                     rows.append(row | {"engine": how, "problem": line})
     return rows
+
+
+def note(
+    report: dict[str, Any],
+    drawn: list[dict[str, Any]],
+    models: Sequence[Path],
+    hows: Sequence[str],
+    batches: Sequence[int],
+    left: Callable[[], float],
+) -> list[dict[str, Any]]:
+    """The branches of the models' presets, into a report of :mod:`benchmarks.gpu_check`; or why they are not measured.
+
+    ``drawn``: what an earlier call gave. Returns it with the new rows, as :func:`measure` has them.
+    """
+    presets: list[str] = []
+    for model in models:
+        try:
+            presets.append(describe(model).preset)
+        except (EngineError, ModelError) as error:
+            report["passed_over"][f"{model.stem}, branches"] = str(error)
+    for preset in [one for one in dict.fromkeys(presets) if one in PRESETS]:
+        try:
+            drawn = drawn + measure(preset, hows, batches, seconds=0.5, left=left)
+        except EngineError as error:
+            report["passed_over"][f"{preset}, branches"] = str(error)
+        if left() == 0:
+            report["passed_over"][f"{preset}, branches, {', '.join(hows)}"] = "out of time, some or all"
+        print(f"{preset}, branches, {', '.join(hows)}: done", file=sys.stderr, flush=True)
+    report["branches"] = compare(drawn)
+    return drawn
 
 
 def _measured(preset: str, how: str, branches: str, batch: int, seconds: float) -> dict[str, Any]:
@@ -120,20 +151,23 @@ def _open(preset: str, how: str, branches: str) -> Any:
     )
 
 
-def compare(rows: list[dict[str, Any]]) -> None:
-    """Every row against that of the same model and batch which is eager and one by one; takes ``drawn`` away."""
+def compare(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without what was drawn, each with ``as_fast`` and ``grey`` against that of the same model and batch
+    which is eager and one by one, where there is one."""
     plain = {
         (row["model"], row["batch"]): row
         for row in rows
         if row["branches"] == "single" and row["engine"].startswith("eager") and "problem" not in row
     }
+    told = []
     for row in rows:
         base = plain.get((row["model"], row["batch"]))
+        found = {name: value for name, value in row.items() if name != "drawn"}
         if base is not None and "problem" not in row:
             off = np.abs(row["drawn"].astype(np.int16) - base["drawn"])
-            row |= {"as_fast": round(base["ms_p50"] / row["ms_p50"], 2), "grey": round(float(off.mean()), 4)}
-    for row in rows:
-        row.pop("drawn", None)
+            found |= {"as_fast": round(base["ms_p50"] / row["ms_p50"], 2), "grey": round(float(off.mean()), 4)}
+        told.append(found)
+    return told
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -171,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows: list[dict[str, Any]] = []
         for name in args.presets:
             rows += measure(name, args.how, args.batches, seconds=args.seconds)
-        compare(rows)
+        rows = compare(rows)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -16,6 +16,7 @@ memory grew; figures that fall short of the targets are said, and fail nothing.
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ import engines
 from benchmarks import branches, gpu_targets, layers, pipeline, recording, trt_branches
 from benchmarks import engine as timing
 from engines.catalogue import find
-from engines.choose import GPU, describe
+from engines.choose import GPU
 from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.gpu import no_gpu
 from engines.samples import synthetic
@@ -63,9 +64,14 @@ def check(
     clock: Clock,
     seconds: float,
     played: Sequence[recording.Moment],
+    keep: Callable[[dict[str, Any]], object] = lambda _report: None,
 ) -> dict[str, Any]:
-    """A report for :func:`benchmarks.engine.table`, and what :func:`table` tells beside it."""
+    """A report for :func:`benchmarks.engine.table`, and what :func:`table` tells beside it.
+
+    ``keep`` is given what there is of it after every part: a machine that is lent may be taken back.
+    """
     report = timing.run([], [], [], seconds)
+    left = functools.partial(getattr, clock, "left")
     report |= {"parity": {}, "branches": [], "pipeline": [], "layers": {}, "draws": [], "failed": []}
     for model in models:
         photos = [synthetic("drawing", 1, seed=seed) for seed in range(PHOTOS)]
@@ -82,7 +88,9 @@ def check(
         report["failed"] += [f"{model.stem}: {name} draws otherwise" for name in found.failures(promised=False)]
         report["passed_over"] |= {f"{model.stem}, {name}": why for name, why in found.passed_over.items()}
         say(found.table())
-    branched(report, models, *BRANCHED[0], clock)
+    keep(report)
+    drawn = branches.note(report, [], models, *BRANCHED[0], left)
+    keep(report)
     for model in models:
         for backend in backends:
             if f"{model.stem}, {backend}" in report["passed_over"]:
@@ -95,6 +103,7 @@ def check(
             report["models"] |= one["models"]
             report["peaks_tmac"] |= one["peaks_tmac"]
             report["passed_over"] |= one["passed_over"]
+            keep(report)
     for model in models:
         for backend in [name for name in backends if name.endswith("fp16")] or list(backends)[:1]:
             key = f"{model.stem}, {backend}"
@@ -112,43 +121,11 @@ def check(
                 report["passed_over"][f"{key}, live"] = str(error)
         if clock.left > 0:
             profile(report, f"{model.stem}, torch as it stands", lambda model=model: layers.eager(model))  # type: ignore[misc]
-    branched(report, models, *BRANCHED[1], clock)
-    branches.compare(report["branches"])
-    planned(report, models, backends, clock)
+        keep(report)
+    branches.note(report, drawn, models, *BRANCHED[1], left)
+    keep(report)
+    trt_branches.note(report, models, backends, left)
     return report
-
-
-def branched(
-    report: dict[str, Any], models: Sequence[Path], hows: Sequence[str], batches: Sequence[int], clock: Clock
-) -> None:
-    """The branches of the models' presets, noted in the report; or why they are not measured."""
-    presets: list[str] = []
-    for model in models:
-        try:
-            presets.append(describe(model).preset)
-        except (EngineError, ModelError) as error:
-            report["passed_over"][f"{model.stem}, branches"] = str(error)
-    for preset in [one for one in dict.fromkeys(presets) if one in branches.PRESETS]:
-        try:
-            report["branches"] += branches.measure(preset, hows, batches, seconds=0.5, left=lambda: clock.left)
-        except EngineError as error:
-            report["passed_over"][f"{preset}, branches"] = str(error)
-        if clock.left == 0:
-            report["passed_over"][f"{preset}, branches, {', '.join(hows)}"] = "out of time, some or all"
-        say(f"{preset}, branches, {', '.join(hows)}: done")
-
-
-def planned(report: dict[str, Any], models: Sequence[Path], backends: Sequence[str], clock: Clock) -> None:
-    """TensorRT with the branches side by side, of models whose checkpoints are there; noted in the report."""
-    for model in [one for one in models if one.suffix == ".onnx" and one.with_suffix(".safetensors").is_file()]:
-        with tempfile.TemporaryDirectory() as folder:
-            rows, passed = trt_branches.measure(
-                model, backends, (1, 16), folder=Path(folder), seconds=0.5, left=lambda: clock.left
-            )
-        report["rows"] += rows
-        known = describe(model)
-        report["models"] |= {row["model"]: {"preset": known.preset, "gmac": known.gmac} for row in rows}
-        report["passed_over"] |= passed
 
 
 def live(
@@ -267,6 +244,15 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def written(report: dict[str, Any], folder: Path) -> Path:
+    """The dated .md, with the .json and the .png beside it."""
+    path = timing.write(report | {"command": "make gpu-check"}, folder, "gpu-check")
+    picture = path.with_suffix(".png")
+    shown = f"\n![time over batch]({picture.name})\n" if picture.is_file() else ""
+    path.write_text(table(report) + shown, encoding="utf-8")
+    return path
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0: all as it should be; 1: it is not; 2: there is no GPU, or one line says what is wrong."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu_check", description=__doc__.splitlines()[0])
@@ -287,18 +273,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             models = [model for model in made if model is not None]
             made_up = args.recording is None
             played = recording.synthetic(PLAYED_SECONDS) if made_up else recording.read(args.recording)
-            report = check(models, backends, clock=clock, seconds=1.0, played=played)
             name = "the repository's portrait, moved" if made_up else args.recording.name
-            report["recording"] = {"name": name, "frames": len(played), "seconds": played[-1].time}
+            of = {"name": name, "frames": len(played), "seconds": played[-1].time}
+
+            def keep(report: dict[str, Any]) -> Path:
+                return written(report | {"recording": of}, args.out)
+
+            report = check(models, backends, clock=clock, seconds=1.0, played=played, keep=keep)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    report |= {"recording": of}
     report["passed_over"] |= {name: why for name, why in engines.available().items() if why and name in GPU}
-    report["command"] = "make gpu-check"
-    path = timing.write(report, args.out, "gpu-check")
-    picture = path.with_suffix(".png")
-    shown = f"\n![time over batch]({picture.name})\n" if picture.is_file() else ""
-    path.write_text(table(report) + shown, encoding="utf-8")
+    path = written(report, args.out)
     print(table(report))
     print(path)
     return 1 if report["failed"] else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from benchmarks import engine as timing
 from engines import build
 from engines.backends.trt import VARIANTS
 from engines.building import Building
+from engines.choose import describe
 from engines.errors import EngineError, ModelError
 
 STREAMS = 6
@@ -54,6 +56,17 @@ def measure(
             except (EngineError, ModelError, RuntimeError, OSError) as error:  # what stands in the report is not lost
                 passed[what] = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return rows, passed
+
+
+def note(report: dict[str, Any], models: Sequence[Path], backends: Sequence[str], left: Callable[[], float]) -> None:
+    """Models whose checkpoints are there, into a report of :mod:`benchmarks.gpu_check`."""
+    for model in [one for one in models if one.suffix == ".onnx" and one.with_suffix(".safetensors").is_file()]:
+        with tempfile.TemporaryDirectory() as folder:
+            rows, passed = measure(model, backends, (1, 16), folder=Path(folder), seconds=0.5, left=left)
+        report["rows"] += rows
+        known = describe(model)
+        report["models"] |= {row["model"]: {"preset": known.preset, "gmac": known.gmac} for row in rows}
+        report["passed_over"] |= passed
 
 
 def _grouped(model: Path, _backend: str, folder: Path) -> Path:

@@ -19,9 +19,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(hows: tuple[str, ...] = ("eager",), batches: tuple[int, ...] = (1,)) -> list[dict]:
-    rows = branches.measure("lite", hows, batches, seconds=0.01)
-    branches.compare(rows)
-    return rows
+    return branches.compare(branches.measure("lite", hows, batches, seconds=0.01))
 
 
 def test_every_way_draws_the_same_and_is_timed() -> None:

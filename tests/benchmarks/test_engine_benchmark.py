@@ -182,6 +182,26 @@ def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypa
         assert words in text
 
 
+def test_what_was_measured_is_kept_when_the_check_is_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_what: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu_check, "PHOTOS", 1)
+    monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
+    monkeypatch.setattr(gpu_check, "live", cut)
+    monkeypatch.setattr(timing, "BATCHES", (1,))
+    monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
+    with pytest.raises(KeyboardInterrupt):
+        gpu_check.main(["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)])
+    (text,) = (path.read_text() for path in tmp_path.glob("gpu-check-*.md"))
+    for words in (
+        "reference onnxruntime fp32",
+        "| lite | onnxruntime fp32 | 1 |",
+        "| lite | eager fp32 | streams | 1 |",
+    ):
+        assert words in text
+
+
 def test_an_engine_that_breaks_in_the_middle_is_named_and_the_rest_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

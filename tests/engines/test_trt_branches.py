@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import engine as timing
-from benchmarks import gpu_check, trt_branches
+from benchmarks import trt_branches
 from engines.backends.trt import VARIANTS
 from engines.gpu import no_gpu
 from engines.manifest import read_manifest
@@ -46,7 +46,7 @@ def test_branches_are_grouped_in_the_graph_or_given_streams_of_the_plan(
 
     monkeypatch.setattr(timing, "measure", measured)
     report: dict = {"rows": [], "models": {}, "passed_over": {}}
-    gpu_check.planned(report, [model, tmp_path / "without.onnx"], BACKENDS, gpu_check.Clock(60.0))
+    trt_branches.note(report, [model, tmp_path / "without.onnx"], BACKENDS, lambda: 60.0)
     assert seen == {"net-grouped": 4, "net-streams": trt_branches.STREAMS}
     assert [row["model"] for row in report["rows"]] == ["net-grouped", "net-streams"]
     known = read_manifest(model)
