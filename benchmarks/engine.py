@@ -284,12 +284,12 @@ def plot(report: dict[str, Any], path: Path) -> str | None:
     return None
 
 
-def write(report: dict[str, Any], folder: Path, name: str) -> Path:
-    """A dated .md, .json and .png. Returns the .md."""
+def write(report: dict[str, Any], folder: Path, name: str, *, picture: bool = True) -> Path:
+    """A dated .md, .json and, where it is wanted, .png. Returns the .md."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / f"{name}-{report['machine']['date'][:10]}"
     stem.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    problem = plot(report, stem.with_suffix(".png"))
+    problem = plot(report, stem.with_suffix(".png")) if picture else "no picture yet"
     tail = problem if problem else f"![time over batch]({stem.name}.png)"
     stem.with_suffix(".md").write_text(f"{table(report)}\n{tail}\n", encoding="utf-8")
     return stem.with_suffix(".md")

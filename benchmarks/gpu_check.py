@@ -244,11 +244,11 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def written(report: dict[str, Any], folder: Path) -> Path:
-    """The dated .md, with the .json and the .png beside it."""
-    path = timing.write(report | {"command": "make gpu-check"}, folder, "gpu-check")
-    picture = path.with_suffix(".png")
-    shown = f"\n![time over batch]({picture.name})\n" if picture.is_file() else ""
+def written(report: dict[str, Any], folder: Path, *, picture: bool = True) -> Path:
+    """The dated .md, with the .json and, where it is wanted, the .png beside it."""
+    path = timing.write(report | {"command": "make gpu-check"}, folder, "gpu-check", picture=picture)
+    drawn = path.with_suffix(".png")
+    shown = f"\n![time over batch]({drawn.name})\n" if picture and drawn.is_file() else ""
     path.write_text(table(report) + shown, encoding="utf-8")
     return path
 
@@ -277,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             of = {"name": name, "frames": len(played), "seconds": played[-1].time}
 
             def keep(report: dict[str, Any]) -> Path:
-                return written(report | {"recording": of}, args.out)
+                return written(report | {"recording": of}, args.out, picture=False)
 
             report = check(models, backends, clock=clock, seconds=1.0, played=played, keep=keep)
     except UserError as error:

@@ -167,6 +167,7 @@ def test_the_whole_check_runs_on_an_engine_that_is_here(tmp_path: Path, monkeypa
     monkeypatch.setattr(gpu_check, "DRAWS", 3)
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
     monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
+    monkeypatch.setattr(timing, "MOST_RUNS", 1)
     monkeypatch.setattr(timing, "BATCHES", (1,))
     monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
     command = ["--models", "lite", "--backends", "onnxruntime", "--out", str(tmp_path)]
@@ -189,6 +190,7 @@ def test_what_was_measured_is_kept_when_the_check_is_cut_short(tmp_path: Path, m
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
     monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
     monkeypatch.setattr(gpu_check, "live", cut)
+    monkeypatch.setattr(timing, "MOST_RUNS", 1)
     monkeypatch.setattr(timing, "BATCHES", (1,))
     monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
     with pytest.raises(KeyboardInterrupt):
@@ -232,7 +234,9 @@ def test_without_an_exporter_the_paper_is_drawn_from_its_checkpoint(
     monkeypatch.setattr(gpu_check, "PLAYED_SECONDS", 0.1)
     monkeypatch.setattr(gpu_check, "DRAWS", 2)
     monkeypatch.setattr(gpu_check, "PHOTOS", 1)
-    monkeypatch.setattr(gpu_check, "BRANCHED", ((("eager",), (1,)), ((), ())))
+    monkeypatch.setattr(gpu_check, "BRANCHED", (((), ()), ((), ())))
+    monkeypatch.setattr(gpu_check.layers, "DRAWS", 1)
+    monkeypatch.setattr(timing, "MOST_RUNS", 1)
     monkeypatch.setattr(timing, "BATCHES", (1,))
     monkeypatch.setattr("engines.trial.MIN_TIMINGS", 3)
     assert gpu_check.main(["--models", "paper", "--backends", "torch", "--out", str(tmp_path)]) == 0
