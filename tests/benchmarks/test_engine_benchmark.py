@@ -246,7 +246,6 @@ def test_without_an_exporter_the_paper_is_drawn_from_its_checkpoint(
         "reference torch fp32",
         "| paper | torch fp32 | 1 |",
         "| paper, torch | 2 |",
-        "| paper | eager fp32 |",
     ):
         assert words in text
 
