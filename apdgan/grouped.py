@@ -34,7 +34,6 @@ Branches = Literal["single", "grouped", "streams"]
 BRANCHES: tuple[Branches, ...] = get_args(Branches)
 """``single``: one by one. ``grouped``: as above. ``streams``: one by one, each on a CUDA stream of its own."""
 
-_STREAMS: dict[torch.device, list[torch.cuda.Stream]] = {}
 Size = tuple[int, int]
 """Height, width."""
 CANVAS: Size = (max(region.height for region in PARTS), max(region.width for region in PARTS))
@@ -91,30 +90,29 @@ class StreamedGenerator(HierarchicalGenerator):
 
     def __init__(self, generator: HierarchicalGenerator) -> None:
         _take_over(self, generator)
+        self._streams: list[torch.cuda.Stream] = []
 
     def draw_parts(self, seen: Tensor, boxes: Tensor) -> dict[str, Tensor]:
         jobs = [lambda region=region: _child(self, region.name)(cut(seen, boxes, region)) for region in PARTS]
-        return dict(zip((region.name for region in PARTS), on_streams(jobs, seen), strict=True))
+        return dict(zip((region.name for region in PARTS), on_streams(jobs, seen, self._streams), strict=True))
 
     def draw_areas(self, foreground: Tensor, background: Tensor) -> dict[str, Tensor]:
         pairs = {FOREGROUND: foreground, BACKGROUND: background}
         jobs = [lambda name=name, x=x: _child(self, name)(x) for name, x in pairs.items()]
-        return dict(zip(pairs, on_streams(jobs, foreground), strict=True))
+        return dict(zip(pairs, on_streams(jobs, foreground, self._streams), strict=True))
 
 
-def on_streams(jobs: Sequence[Callable[[], Tensor]], like: Tensor) -> list[Tensor]:
+def on_streams(jobs: Sequence[Callable[[], Tensor]], like: Tensor, streams: list[torch.cuda.Stream]) -> list[Tensor]:
     """What the jobs give, each run on a stream of its own that starts and ends with the current one.
-
-    The streams are kept: each has memory of its own, which would else be asked for in every call.
 
     Args:
         jobs: give one tensor each.
         like: on the device of the jobs; without CUDA they run one after the other.
+        streams: of earlier calls; those that lack are added. Each keeps memory of its own.
     """
     if like.device.type != "cuda":
         return [job() for job in jobs]
     main = torch.cuda.current_stream(like.device)
-    streams = _STREAMS.setdefault(like.device, [])
     while len(streams) < len(jobs):
         streams.append(torch.cuda.Stream(like.device))  # type: ignore[no-untyped-call]
     results = []

@@ -14,23 +14,24 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from apdgan.config import PRESETS
 from benchmarks import engine as timing
 from benchmarks import machine
 from engines.choose import describe
 from engines.errors import EngineError, EngineLostError, ModelError, UserError
 from engines.gpu import find_gpu
 from engines.samples import synthetic
+from engines.torch_session import BUCKETS
 
-PRESETS = ("paper", "studio", "lite")
 HOW = ("eager", "graph", "inductor")
-MOST = 16
+MOST = BUCKETS[-1]
 """Portraits in one run."""
 COLUMNS = ("model", "engine", "branches", "batch", "ms_p50", "ms_p95", "gpu_ms_p50", "as_fast", "grey", "first_ms")
 
@@ -107,13 +108,9 @@ def _measured(preset: str, how: str, branches: str, batch: int, seconds: float) 
     session = _open(preset, how, branches)
     inputs = synthetic("drawing", batch, seed=7)
     try:
-        start = time.perf_counter()
-        drawn = session.run(inputs).copy()
-        first = (time.perf_counter() - start) * 1e3
-        for _ in range(timing.WARM_UP):
-            session.run(inputs)
-        times = timing.timed(lambda: session.run(inputs), seconds)
-        gpu = [ms for ms in (session.gpu_ms(batch) for _ in times) if ms is not None]
+        draw = partial(session.run, inputs)
+        first, times, gpu = timing.clocked(draw, partial(session.gpu_ms, batch), seconds)
+        drawn = draw().copy()
     finally:
         session.close()
     return {

@@ -64,15 +64,11 @@ def measure(
             arrays: list[Any] = [inputs[name] for name in ("photo", "boxes", "matte")]
             draw = partial(engine.draw, *arrays)
             try:
-                first = _ms(draw)
-                for _ in range(WARM_UP):
-                    draw()
-                times = timed(draw, seconds)
-                gpu = [engine.gpu_ms(batch) for _ in times] if isinstance(engine, DrawingEngine) else []
+                first, times, gpu = clocked(draw, partial(_gpu_ms, engine, batch), seconds)
             except EngineLostError as error:
                 rows.append({"model": model.stem, "engine": engine.name, "batch": batch, "problem": str(error)})
                 break
-            row = _row(engine, batch, first, times, [ms for ms in gpu if ms is not None], peaks)
+            row = _row(engine, batch, first, times, gpu, peaks)
             row |= {"model": model.stem, "opened_s": round(opened_s, 2), "memory_mb": _taken(before)}
             rows.append(row)
     return rows
@@ -105,6 +101,21 @@ def _row(
         "roofline_ms": None if roofline is None else round(roofline, 4),
         "of_roofline": None if roofline is None else round(roofline / best, 3),
     }
+
+
+def clocked(
+    draw: Callable[[], object], gpu_ms: Callable[[], float | None], seconds: float
+) -> tuple[float, list[float], list[float]]:
+    """ms of the first draw, of each timed one, and of as many by the GPU's own clock; none where it tells nothing."""
+    first = _ms(draw)
+    for _ in range(WARM_UP):
+        draw()
+    times = timed(draw, seconds)
+    return first, times, [ms for ms in (gpu_ms() for _ in times) if ms is not None]
+
+
+def _gpu_ms(engine: engines.Engine, batch: int) -> float | None:
+    return engine.gpu_ms(batch) if isinstance(engine, DrawingEngine) else None
 
 
 def timed(draw: Callable[[], object], seconds: float) -> list[float]:

@@ -16,7 +16,6 @@ memory grew; figures that fall short of the targets are said, and fail nothing.
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 import tempfile
 import time
@@ -71,7 +70,6 @@ def check(
     ``keep`` is given what there is of it after every part: a machine that is lent may be taken back.
     """
     report = timing.run([], [], [], seconds)
-    left = functools.partial(getattr, clock, "left")
     report |= {"parity": {}, "branches": [], "pipeline": [], "layers": {}, "draws": [], "failed": []}
     for model in models:
         photos = [synthetic("drawing", 1, seed=seed) for seed in range(PHOTOS)]
@@ -89,7 +87,7 @@ def check(
         report["passed_over"] |= {f"{model.stem}, {name}": why for name, why in found.passed_over.items()}
         say(found.table())
     keep(report)
-    drawn = branches.note(report, [], models, *BRANCHED[0], left)
+    drawn = branches.note(report, [], models, *BRANCHED[0], lambda: clock.left)
     keep(report)
     for model in models:
         for backend in backends:
@@ -122,9 +120,9 @@ def check(
         if clock.left > 0:
             profile(report, f"{model.stem}, torch as it stands", lambda model=model: layers.eager(model))  # type: ignore[misc]
         keep(report)
-    branches.note(report, drawn, models, *BRANCHED[1], left)
+    branches.note(report, drawn, models, *BRANCHED[1], lambda: clock.left)
     keep(report)
-    trt_branches.note(report, models, backends, left)
+    trt_branches.note(report, models, backends, lambda: clock.left)
     return report
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,15 +80,8 @@ def _grouped(model: Path, _backend: str, folder: Path) -> Path:
 def _streams(model: Path, backend: str, folder: Path) -> Path:
     out = folder / backend / f"{model.stem}-streams.plan"
     out.parent.mkdir(exist_ok=True)
-    asked = argparse.Namespace(
-        model=str(model),
-        backend=backend,
-        precision="fp16",
-        compute_capability=None,
-        batch=16,
-        tf32=False,
-        aux_streams=STREAMS,
-        out=out,
+    asked = build._parser().parse_args(
+        [str(model), "--backend", backend, "--aux-streams", str(STREAMS), "--out", str(out)]
     )
     build.build_plan(asked, Building(lambda _line: None))
     return out

@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{args.model}: a plan has nothing to be held against; give the model that it was built from, and "
                 "--backends tensorrt_rtx-fp16 or what it was built for"
             )
-        if args.record and Path(args.model).suffix not in ("", ".onnx"):
-            raise UserError(f"--record: expected an export (.onnx) to write into, got {args.model}")
         if args.record and args.photos is None:
             raise UserError("--record: expected --photos DIR as well; synthetic pictures say too little about drawings")
         model = find(args.model)
+        if args.record and model.suffix != ".onnx":
+            raise UserError(f"--record: expected an export (.onnx) to write into, got {model}")
         manifest = describe(model)
         photos = [inputs for _, inputs in read_photos(args.photos)] if args.photos else None
         report = verify(

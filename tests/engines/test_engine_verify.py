@@ -109,7 +109,7 @@ def test_what_cannot_be_tried_here_is_said(
         (["MODEL", "--record"], "expected --photos"),
         (["MODEL", "--threads", "0"], "expected 1 or more"),
         (["lite.plan"], "a plan has nothing to be held against; give the model"),
-        (["net.safetensors", "--record", "--photos", "photos"], "expected an export (.onnx) to write into"),
+        ([".", "--record", "--photos", "photos"], "expected an export (.onnx) to write into"),
         (["MODEL", "--checkpoint", "no-such.safetensors"], "no such file"),
     ],
 )
@@ -177,3 +177,5 @@ def test_a_checkpoint_is_its_own_reference(tmp_path: Path, capsys: pytest.Captur
         assert "could be held against torch here; export it" in printed.err
     assert main([str(net), "--checkpoint", str(net)]) == 2
     assert "its own reference" in capsys.readouterr().err
+    assert main([str(net), "--record", "--photos", "photos"]) == 2
+    assert "expected an export (.onnx) to write into" in capsys.readouterr().err

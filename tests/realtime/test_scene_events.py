@@ -75,6 +75,7 @@ def test_after_a_cut_nothing_of_the_scene_before_is_left(played: Played, layout:
 def test_after_a_cut_the_new_face_is_whole_and_in_its_place_at_once(played: Played, layout: Layout) -> None:
     shots, cut = played("cut")[layout], SCENE["cut"].event
     assert kept(shots[cut + 1].page, shots[cut].page) > 0.97
+    assert kept(shots[cut + 3].page, shots[cut].page) > 0.95
     for shot in shots[cut : cut + 5]:  # the head goes on the page, so later frames are held against their own drawing
         assert kept(shot.drawn, shot.page) > 0.99, shot.index
         assert kept(shot.page, shot.drawn) > 0.99, shot.index
